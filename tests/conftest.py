@@ -1,0 +1,44 @@
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The embedded digits: real images, no network, no MNIST."""
+    import vae
+
+    return vae.load_digits()
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """All of MNIST, where VAE_DATA_DIR points to it."""
+    import vae
+
+    folder = os.environ.get("VAE_DATA_DIR")
+    if not folder:
+        pytest.skip("VAE_DATA_DIR is not set: this test needs the MNIST files")
+    return vae.load_mnist(folder)
+
+
+@pytest.fixture
+def model():
+    """A fresh, untrained VAE of the article's size, always with the same weights."""
+    import keras
+
+    import vae
+
+    keras.utils.set_random_seed(0)
+    model = vae.VAE(vae.build_encoder(seed=1), vae.build_decoder())
+    model.compile()
+    return model
+
+
+@pytest.fixture
+def images():
+    """Sixteen images of noise, float, flat."""
+    return np.random.default_rng(0).random((16, 784), dtype=np.float32)

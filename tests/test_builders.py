@@ -1,0 +1,107 @@
+import keras
+import numpy as np
+import pytest
+
+import vae
+
+ENCODER_LAYERS = [
+    "Encoder-Input-Layer",
+    "Encoder-Hidden-Layer-1",
+    "Encoder-Hidden-Layer-2",
+    "Encoder-Hidden-Layer-3",
+    "Z-Mean",
+    "Z-Log-Sigma",
+    "Z-Sampling-Layer",
+]
+DECODER_LAYERS = [
+    "Decoder-Input-Layer",
+    "Decoder-Hidden-Layer-1",
+    "Decoder-Hidden-Layer-2",
+    "Decoder-Hidden-Layer-3",
+    "Decoder-Output-Layer",
+]
+
+
+def test_the_default_encoder_is_the_articles():
+    encoder = vae.build_encoder()
+    assert encoder.name == "Encoder-Model"
+    assert [layer.name for layer in encoder.layers] == ENCODER_LAYERS
+    assert [encoder.get_layer(f"Encoder-Hidden-Layer-{i}").units for i in (1, 2, 3)] == [64, 16, 8]
+    assert encoder.input_shape == (None, 784)
+    assert [tuple(output.shape) for output in encoder.outputs] == [(None, 2)] * 3
+
+
+def test_the_default_decoder_mirrors_it():
+    decoder = vae.build_decoder()
+    assert decoder.name == "Decoder-Model"
+    assert [layer.name for layer in decoder.layers] == DECODER_LAYERS
+    assert [decoder.get_layer(f"Decoder-Hidden-Layer-{i}").units for i in (1, 2, 3)] == [8, 16, 64]
+    assert (decoder.input_shape, decoder.output_shape) == ((None, 2), (None, 784))
+
+
+def test_the_autoencoder_has_the_same_layers_without_sampling():
+    autoencoder = vae.build_autoencoder()
+    encoder, decoder = (autoencoder.get_layer(name) for name in ("Encoder-Model", "Decoder-Model"))
+    assert [layer.name for layer in encoder.layers] == [*ENCODER_LAYERS[:4], "Z-Code"]
+    assert [layer.name for layer in decoder.layers] == DECODER_LAYERS
+    assert not any(isinstance(layer, vae.Sampling) for layer in encoder.layers)
+    x = np.random.default_rng(0).random((3, 784), dtype="float32")
+    first, second = (autoencoder.predict(x, verbose=0) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_sizes_and_activations_are_arguments():
+    encoder = vae.build_encoder(100, (30,), 5, activation="relu", name="Mine")
+    assert (encoder.input_shape, encoder.name) == ((None, 100), "Mine")
+    assert encoder.get_layer("Encoder-Hidden-Layer-1").activation is keras.activations.relu
+    decoder = vae.build_decoder(5, (30,), 100, output_activation="linear", kernel_initializer="he_normal")
+    assert decoder.get_layer("Decoder-Output-Layer").activation is keras.activations.linear
+    assert isinstance(
+        decoder.get_layer("Decoder-Output-Layer").kernel_initializer, keras.initializers.HeNormal
+    )
+
+
+def test_no_hidden_layer_is_allowed():
+    assert vae.build_encoder(4, (), 2).count_params() == 2 * (4 * 2 + 2)
+
+
+def test_the_list_of_sizes_is_left_as_it_was():
+    sizes = [6, 4]
+    vae.build_autoencoder(9, sizes, 2)
+    assert sizes == [6, 4]
+
+
+def test_the_log_sigma_head_is_clipped_however_large_its_weights():
+    encoder = vae.build_encoder()
+    encoder.get_layer("Z-Log-Sigma").bias.assign([1e6, -1e6])
+    _, z_log_sigma, z = encoder.predict(np.ones((3, 784)), verbose=0)
+    np.testing.assert_array_equal(z_log_sigma, np.tile(np.float32([15, -15]), (3, 1)))
+    assert np.isfinite(z).all()
+
+
+@pytest.mark.parametrize(
+    ("builder", "arguments", "message"),
+    [
+        ("build_encoder", {"latent_dim": 0}, "latent_dim must be a positive whole number; got 0"),
+        ("build_encoder", {"latent_dim": 2.0}, "latent_dim must be a positive"),
+        ("build_encoder", {"latent_dim": True}, "latent_dim must be a positive"),
+        ("build_encoder", {"input_dim": -784}, "input_dim must be a positive"),
+        ("build_encoder", {"hidden_units": (64, -16)}, r"hidden_units\[1\] must be a positive"),
+        ("build_encoder", {"hidden_units": (64, 1.5)}, r"hidden_units\[1\] must be a positive"),
+        ("build_encoder", {"hidden_units": 64}, "hidden_units must be a sequence"),
+        ("build_encoder", {"activation": "no such"}, "activation must be a name"),
+        ("build_encoder", {"kernel_initializer": "no such"}, "kernel_initializer must be a name"),
+        ("build_encoder", {"seed": -3}, "seed must be a whole number"),
+        ("build_decoder", {"latent_dim": 0}, "latent_dim must be a positive"),
+        ("build_decoder", {"output_dim": 0}, "output_dim must be a positive"),
+        ("build_decoder", {"hidden_units": (0,)}, r"hidden_units\[0\] must be a positive"),
+        ("build_decoder", {"activation": "no such"}, "activation must be a name"),
+        ("build_decoder", {"output_activation": "no such"}, "output_activation must be a name"),
+        ("build_autoencoder", {"latent_dim": 0}, "latent_dim must be a positive"),
+        ("build_autoencoder", {"hidden_units": ("a",)}, r"hidden_units\[0\] must be a positive"),
+        ("build_autoencoder", {"output_activation": 3}, "output_activation must be a name"),
+    ],
+)
+def test_bad_arguments_are_refused(builder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(vae, builder)(**arguments)

@@ -1,0 +1,364 @@
+"""Diagrams of models, with and without the parts of Graphviz, and the picture of the architecture."""
+
+import io
+import os
+import sys
+import warnings
+from xml.etree import ElementTree
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vae._keras import keras
+from vae.figures import diagrams
+from vae.figures.diagrams import Diagram, plot_architecture, plot_model
+
+layers = keras.layers
+ENCODER_LAYERS = [
+    "Encoder-Input-Layer",
+    "Encoder-Hidden-Layer-1",
+    "Z-Mean",
+    "Z-Log-Sigma",
+    "Z-Sampling-Layer",
+]
+DECODER_LAYERS = ["Decoder-Input-Layer", "Decoder-Hidden-Layer-1", "Decoder-Output-Layer"]
+
+
+class Draw(layers.Layer):
+    def call(self, inputs):
+        return inputs[0] + inputs[1]
+
+
+class Pair(keras.Model):
+    """A subclassed model of an encoder and a decoder, as `vae.VAE` is one."""
+
+    def __init__(self, encoder, decoder):
+        super().__init__(name="VAE-Model")
+        self.encoder = encoder
+        self.decoder = decoder
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    x = layers.Input((16,), name="Encoder-Input-Layer")
+    hidden = layers.Dense(8, "relu", name="Encoder-Hidden-Layer-1")(x)
+    z_mean = layers.Dense(2, name="Z-Mean")(hidden)
+    z_log_sigma = layers.Dense(2, name="Z-Log-Sigma")(hidden)
+    z = Draw(name="Z-Sampling-Layer")([z_mean, z_log_sigma])
+    return keras.Model(x, [z_mean, z_log_sigma, z], name="Encoder-Model")
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    z = layers.Input((2,), name="Decoder-Input-Layer")
+    hidden = layers.Dense(8, "relu", name="Decoder-Hidden-Layer-1")(z)
+    x = layers.Dense(16, "sigmoid", name="Decoder-Output-Layer")(hidden)
+    return keras.Model(z, x, name="Decoder-Model")
+
+
+@pytest.fixture(scope="module")
+def pair(encoder, decoder):
+    return Pair(encoder, decoder)
+
+
+def elements(svg, kind):
+    return [group for group in ElementTree.fromstring(svg).iter() if group.get("class") == kind]
+
+
+def texts(svg):
+    return [element.text for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("}text")]
+
+
+def edges(svg):
+    """The edges as pairs of layer names, without the numbers that Graphviz needs to tell nodes apart."""
+    titles = [
+        next(part.text for part in edge if part.tag.endswith("}title")) for edge in elements(svg, "edge")
+    ]
+    return {tuple(end.split(" ", 1)[1] for end in title.split("->")) for title in titles}
+
+
+def pixels(png):
+    return matplotlib.image.imread(io.BytesIO(png), format="png")
+
+
+def test_svg_names_every_layer_with_activation_and_shapes(encoder):
+    written = texts(plot_model(encoder).svg)
+    assert set(ENCODER_LAYERS) <= set(written)
+    assert "Dense · relu" in written
+    assert "(None, 16) → (None, 8)" in written
+    assert "(None, 2), (None, 2) → (None, 2)" in written
+
+
+def test_edges_are_those_of_the_model(encoder):
+    assert edges(plot_model(encoder).svg) == {
+        ("Encoder-Input-Layer", "Encoder-Hidden-Layer-1"),
+        ("Encoder-Hidden-Layer-1", "Z-Mean"),
+        ("Encoder-Hidden-Layer-1", "Z-Log-Sigma"),
+        ("Z-Mean", "Z-Sampling-Layer"),
+        ("Z-Log-Sigma", "Z-Sampling-Layer"),
+    }
+
+
+def test_encoder_and_decoder_are_joined_at_z(pair):
+    svg = plot_model(pair).svg
+    assert len(elements(svg, "node")) == len(ENCODER_LAYERS) + len(DECODER_LAYERS)  # no stray boxes
+    assert len(elements(svg, "cluster")) == 2
+    assert {"Encoder-Model", "Decoder-Model", *ENCODER_LAYERS, *DECODER_LAYERS} <= set(texts(svg))
+    assert ("Z-Sampling-Layer", "Decoder-Input-Layer") in edges(svg)
+    assert len(edges(svg)) == 5 + 2 + 1
+
+
+def test_drawing_leaves_the_model_as_it_was(pair):
+    before = [len(part._inbound_nodes) for part in (pair.encoder, pair.decoder)]
+    plot_model(pair)
+    assert before == [len(part._inbound_nodes) for part in (pair.encoder, pair.decoder)]
+    assert pair.encoder.name == "Encoder-Model"
+
+
+def test_the_library_s_own_models():
+    builders, model = pytest.importorskip("vae.builders"), pytest.importorskip("vae.model")
+    vae = model.VAE(builders.build_encoder(), builders.build_decoder())
+    svg = plot_model(vae).svg
+    names = [layer.name for part in (vae.encoder, vae.decoder) for layer in part.layers]
+    assert set(names) <= set(texts(svg))
+    assert len(elements(svg, "node")) == len(names) == 12
+    assert ("Z-Sampling-Layer", "Decoder-Input-Layer") in edges(svg)
+
+
+def test_the_three_z_layers_have_a_colour_of_their_own(pair):
+    for node in elements(plot_model(pair).svg, "node"):
+        name = next(part.text for part in node.iter() if part.tag.endswith("}text"))
+        fill = next(part.get("fill") for part in node.iter() if part.get("fill"))
+        assert (fill.upper() == diagrams.AMBER) == name.startswith("Z-")
+
+
+def test_z_stands_midway_below_its_two_sides(encoder):
+    centres = {}
+    for node in elements(plot_model(encoder).svg, "node"):
+        name = next(part.text for part in node.iter() if part.tag.endswith("}text"))
+        box = next(part for part in node.iter() if part.tag.endswith("}path")).get("d")
+        xs = [float(point.split(",")[0]) for point in box.replace("C", " ").replace("M", "").split()]
+        centres[name] = (min(xs) + max(xs)) / 2
+    middle = (centres["Z-Mean"] + centres["Z-Log-Sigma"]) / 2
+    assert centres["Z-Sampling-Layer"] == pytest.approx(middle, abs=5)
+
+
+def test_sequential_nested_and_single_models():
+    inner = keras.Sequential([layers.Input((4,)), layers.Dense(3, name="inside")], name="inner")
+    svg = plot_model(keras.Sequential([layers.Input((4,)), inner, layers.Dense(2, name="last")])).svg
+    assert edges(svg) == {("inside", "last")}
+    assert len(elements(svg, "cluster")) == 1
+
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    own = Own(name="own-model")
+    own.build((None, 3))
+    assert "own-model" in texts(plot_model(own).svg)
+
+
+def test_sequential_halves_are_joined_too(encoder):
+    decoder = keras.Sequential([layers.Input((2,)), layers.Dense(16, name="out")], name="Decoder-Model")
+    svg = plot_model(Pair(encoder, decoder)).svg
+    assert len(elements(svg, "node")) == len(ENCODER_LAYERS) + 2
+    assert len(edges(svg)) == 5 + 2
+
+
+def test_halves_that_hold_a_nested_model_are_joined_at_its_layers(encoder):
+    z = layers.Input((2,), name="Decoder-Input-Layer")
+    body = keras.Sequential([layers.Input((2,)), layers.Dense(16, name="body-out")], name="body")
+    svg = plot_model(Pair(encoder, keras.Model(z, body(z), name="Decoder-Model"))).svg
+    assert len(elements(svg, "cluster")) == 3
+    assert ("Decoder-Input-Layer", "body-out") in edges(svg)
+
+
+def test_names_and_activations_are_escaped():
+    layer = layers.Dense(2, activation=lambda x: x, name='odd "name" <b> & →')
+    written = texts(plot_model(keras.Sequential([layers.Input((3,)), layer], name='my "model" <x>')).svg)
+    assert {'odd "name" <b> & →', "Dense · <lambda>"} <= set(written)
+
+
+def test_two_nested_models_may_use_one_layer_name():
+    x = layers.Input((4,), name="x")
+    first, second = (
+        keras.Sequential([layers.Input((4,)), layers.Dense(4, name="same")], name=name)
+        for name in ("first", "second")
+    )
+    svg = plot_model(keras.Model(x, second(first(x)))).svg
+    assert texts(svg).count("same") == 2
+    assert edges(svg) == {("x", "same"), ("same", "same")}
+
+
+def test_png_is_a_picture_of_sensible_size(pair):
+    png = plot_model(pair).png
+    picture = pixels(png)
+    height, width = picture.shape[:2]
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert 300 < width < 1200
+    assert 800 < height < 2500
+    assert picture[..., :3].var() > 1e-3
+    assert pixels(plot_model(pair, dpi=72).png).shape[1] == pytest.approx(width / 2, abs=2)
+
+
+def test_one_model_gives_one_drawing(pair, encoder):
+    assert plot_model(pair) == plot_model(pair)
+    copy = keras.models.clone_model(encoder)
+    assert plot_model(copy).svg == plot_model(encoder).svg
+
+
+def test_notebook_gets_svg_png_and_text(encoder):
+    formatters = pytest.importorskip("IPython.core.formatters")
+    diagram = plot_model(encoder)
+    data, _ = formatters.DisplayFormatter().format(diagram)
+    assert data["image/svg+xml"] == diagram.svg
+    assert data["image/png"].startswith("iVBORw0KGgo")
+    assert data["text/plain"] == repr(diagram) == "Diagram(name='Encoder-Model')"
+
+
+@pytest.mark.parametrize("name", ["model.png", "model.svg", "model.pdf", "MODEL.PNG"])
+def test_to_file_writes_that_file_and_no_other(encoder, tmp_path, name):
+    diagram = plot_model(encoder, tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    expected = {".png": diagram.png, ".svg": diagram.svg.encode()}.get((tmp_path / name).suffix.lower())
+    assert content == expected or content.startswith(b"%PDF")
+    assert plot_model(encoder, str(tmp_path / name)) == diagram
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_nothing_is_written_without_to_file(encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    plot_model(encoder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arguments(encoder, tmp_path):
+    with pytest.raises(TypeError, match=r"model must be a keras\.Model; got str"):
+        plot_model("model")
+    with pytest.raises(ValueError, match=r"model must be built"):
+        plot_model(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(ValueError, match=r"\.png, \.svg or \.pdf; got .*model\.gif"):
+        plot_model(encoder, tmp_path / "model.gif")
+    with pytest.raises(FileNotFoundError, match=r"to_file must lie in a folder that exists.*nowhere"):
+        plot_model(encoder, tmp_path / "nowhere" / "model.png")
+    with pytest.raises(ValueError, match=r"dpi must be a positive whole number"):
+        plot_model(encoder, dpi=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_program_is_needed(encoder, monkeypatch):
+    diagram = plot_model(encoder)
+    monkeypatch.setenv("PATH", "")
+    assert plot_model(encoder) == diagram
+
+
+def test_neither_wheel_nor_program_is_a_clear_error(encoder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match=r"pip install pygraphviz.*Graphviz's program `dot`"):
+        plot_model(encoder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for dot is a shell script")
+def test_an_installed_program_serves_where_the_wheel_does_not_load(encoder, tmp_path, monkeypatch):
+    expected = plot_model(encoder)
+    work = "import sys, pygraphviz as p; g = p.AGraph(string=sys.stdin.read()); "
+    work += "sys.stdout.buffer.write(g.draw(format=sys.argv[-1][2:], prog='dot'))"
+    stand_in = tmp_path / "dot"
+    stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{work}" "$@"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert plot_model(encoder).svg == expected.svg
+
+
+def test_a_wheel_that_fails_falls_back_too(encoder, monkeypatch):
+    def fail(text, file_format):
+        raise OSError("libgvc.so: cannot open shared object file")
+
+    monkeypatch.setattr(diagrams, "_draw_with_pygraphviz", fail)
+    monkeypatch.setattr(diagrams, "_draw_with_program", lambda text, file_format: b"<svg/>")
+    assert plot_model(encoder) == Diagram("Encoder-Model", "<svg/>", b"<svg/>")
+
+
+def test_fonts_come_with_matplotlib_and_the_environment_is_put_back(monkeypatch):
+    monkeypatch.delenv("FONTCONFIG_FILE", raising=False)
+    with diagrams._bundled_fonts():
+        tree = ElementTree.parse(os.environ["FONTCONFIG_FILE"])
+        assert os.path.isfile(os.path.join(tree.find("dir").text, "DejaVuSans.ttf"))
+    assert "FONTCONFIG_FILE" not in os.environ
+    monkeypatch.setenv("FONTCONFIG_FILE", "mine")
+    with diagrams._bundled_fonts():
+        assert os.environ["FONTCONFIG_FILE"] == "mine"
+
+
+def test_no_warning_and_nothing_on_stderr(encoder, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_model(encoder)
+        plot_architecture()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_global_changes(encoder):
+    before = dict(matplotlib.rcParams), matplotlib.get_backend(), dict(os.environ)
+    plot_model(encoder)
+    plot_architecture()
+    assert before == (dict(matplotlib.rcParams), matplotlib.get_backend(), dict(os.environ))
+
+
+def drawn(figure):
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def test_architecture_labels_do_not_overlap_and_nothing_is_clipped():
+    figure = drawn(plot_architecture())
+    assert isinstance(figure, Figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    assert len(boxes) == 11
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert figure.bbox.fully_contains(box.x0, box.y0)
+        assert figure.bbox.fully_contains(box.x1, box.y1)
+    for patch in figure.axes[0].patches:
+        box = patch.get_window_extent()
+        frame = figure.axes[0].get_window_extent()
+        assert frame.fully_contains(box.x0, box.y0)
+        assert frame.fully_contains(box.x1, box.y1)
+
+
+def test_architecture_labels_stay_inside_their_blocks():
+    axes = drawn(plot_architecture()).axes[0]
+    inside = {"$\\mathtt{z\\_mean}$", "$\\mathtt{z\\_log\\_sigma}$", "$z$"}
+    for text in axes.texts:
+        if text.get_text() in inside:
+            box = text.get_window_extent()
+            assert any(
+                patch.get_window_extent().fully_contains(box.x0, box.y0)
+                and patch.get_window_extent().fully_contains(box.x1, box.y1)
+                for patch in axes.patches
+            )
+
+
+def test_architecture_shows_given_images():
+    image = np.linspace(0, 1, 28 * 28).reshape(28, 28)
+    wide = np.zeros((10, 20), np.uint8)
+    axes = drawn(plot_architecture(image, wide)).axes[0]
+    left, right = axes.get_images()
+    np.testing.assert_allclose(left.get_array(), image, atol=1e-6)
+    x0, x1, y0, y1 = right.get_extent()
+    assert (x1 - x0) == pytest.approx(2 * (y1 - y0))  # the picture keeps its proportions
+    assert axes.get_xlim() == plot_architecture().axes[0].get_xlim()
+
+
+def test_architecture_checks_images():
+    with pytest.raises(ValueError, match="image must hold floats in"):
+        plot_architecture(np.full((28, 28), 255.0))
+    with pytest.raises(ValueError, match="reconstruction"):
+        plot_architecture(None, np.zeros((2, 3, 4, 5)))

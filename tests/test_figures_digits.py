@@ -1,0 +1,358 @@
+"""Pictures of digits: what is drawn, where, from which point, and what is refused."""
+
+from statistics import NormalDist
+from types import SimpleNamespace
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+import vae
+from vae.figures._shared import to_pictures
+
+
+class FakeDecoder:
+    """A Keras decoder's face. Every pixel of an image tells z: pixel i is (z[i % latent] + 4) / 8."""
+
+    def __init__(self, latent_dim=2, shape=(4, 4)):
+        self.input_shape = (None, latent_dim)
+        self.shape = shape
+        self.calls = 0
+
+    def predict(self, z, verbose="auto"):
+        assert verbose == 0
+        self.calls += 1
+        pixels = (z[:, np.arange(np.prod(self.shape)) % z.shape[1]] + 4) / 8
+        return pixels.astype("float32").reshape(len(z), *self.shape)
+
+
+class FakeVAE:
+    """A VAE's face, around a fake decoder; a reconstruction is the negative."""
+
+    def __init__(self, **kwargs):
+        self.decoder = FakeDecoder(**kwargs)
+
+    def decode(self, z):
+        return self.decoder.predict(z, verbose=0)
+
+    def reconstruct(self, x):
+        return 1 - vae.flatten(x).reshape(x.shape)
+
+
+@pytest.fixture(autouse=True)
+def leaves_matplotlib_alone():
+    before = dict(matplotlib.rcParams)
+    yield
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def mosaic_cell(figure, n, column, row_from_below):
+    mosaic = figure.axes[0].images[0].get_array()
+    height, width = mosaic.shape[0] // n, mosaic.shape[1] // n
+    top = (n - 1 - row_from_below) * height
+    return mosaic[top : top + height, column * width : (column + 1) * width]
+
+
+def decoded_z(pixels):
+    return np.asarray(pixels, float).ravel()[:2] * 8 - 4
+
+
+def tick_values(axis):
+    return [float(label.get_text()) for label in axis.get_ticklabels()]
+
+
+# plot_digits
+
+
+def test_digits_draws_the_first_n_under_their_labels(digits):
+    figure = vae.plot_digits(digits.x_train, digits.y_train, n=12)
+    assert len(figure.axes) == 12
+    assert [ax.get_title() for ax in figure.axes] == [str(label) for label in digits.y_train[:12]]
+    for i, ax in enumerate(figure.axes):
+        (drawn,) = ax.images
+        np.testing.assert_allclose(drawn.get_array(), digits.x_train[i] / 255, atol=1e-6)
+        assert drawn.get_clim() == (0, 1)
+        assert drawn.get_cmap().name == "gray"
+        assert drawn.get_interpolation() == "nearest"
+
+
+def test_digits_wraps_at_ten_a_row_in_reading_order():
+    figure = vae.plot_digits(np.zeros((12, 4, 4)), n=12)
+    figure.draw_without_rendering()
+    corners = [ax.get_position() for ax in figure.axes]
+    assert len({round(corner.y0, 3) for corner in corners}) == 2
+    assert corners[0].x0 == pytest.approx(corners[10].x0)
+    assert corners[10].y0 < corners[0].y0
+    assert corners[9].x0 > corners[0].x0
+
+
+def test_digits_draws_fewer_where_there_are_fewer_and_no_titles_without_labels():
+    figure = vae.plot_digits(np.zeros((3, 16)), n=10)
+    assert [ax.get_title() for ax in figure.axes] == ["", "", ""]
+
+
+@pytest.mark.parametrize("bytes_", [True, False])
+def test_digits_draws_bytes_and_floats_alike(bytes_):
+    images = np.full((1, 16), 51, "uint8") if bytes_ else np.full((1, 16), 0.2)
+    np.testing.assert_allclose(vae.plot_digits(images).axes[0].images[0].get_array(), 0.2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "drawn"),
+    [
+        ((2, 16), None, (4, 4)),
+        ((2, 12), (3, 4), (3, 4)),
+        ((2, 12), [4, 3], (4, 3)),
+        ((2, 27), (3, 3, 3), (3, 3, 3)),
+        ((2, 9), (3, 3, 1), (3, 3)),
+        ((2, 3, 5), None, (3, 5)),
+        ((2, 3, 5, 1), None, (3, 5)),
+        ((2, 3, 5, 3), None, (3, 5, 3)),
+    ],
+)
+def test_shapes(shape, image_shape, drawn):
+    images = np.random.default_rng(0).random(shape)
+    array = vae.plot_digits(images, image_shape=image_shape).axes[0].images[0].get_array()
+    assert array.shape == drawn
+    np.testing.assert_allclose(np.ravel(array), images[0].ravel(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape"),
+    [
+        ((2, 12), None),
+        ((2, 12), (3, 5)),
+        ((2, 12), (12,)),
+        ((2, 12), 12),
+        ((2, 12), (-3, -4)),
+        ((2, 12), (3.0, 4.0)),
+        ((2, 12), (3, 2, 2)),
+        ((2, 3, 4, 2), None),
+        ((2, 3, 4), (5, 5)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(shape, image_shape):
+    with pytest.raises(ValueError, match="image_shape"):
+        vae.plot_digits(np.zeros(shape), image_shape=image_shape)
+
+
+def test_flat_images_that_are_no_square_ask_for_a_shape():
+    with pytest.raises(ValueError, match=r"image_shape must be given.*12 pixels"):
+        to_pictures("images", np.zeros((1, 12)))
+
+
+@pytest.mark.parametrize(
+    ("images", "options"),
+    [
+        (np.zeros((0, 16)), {}),
+        (np.zeros(16), {}),
+        (np.full((2, 16), np.nan), {}),
+        (np.full((2, 16), 255.0), {}),
+        (np.zeros((2, 16)), {"labels": [1]}),
+        (np.zeros((2, 16)), {"n": 0}),
+        (np.zeros((2, 16)), {"n": 1.5}),
+    ],
+)
+def test_digits_refuses(images, options):
+    with pytest.raises(ValueError, match=r"(images|labels|n) must "):
+        vae.plot_digits(images, **options)
+
+
+# plot_digit
+
+
+@pytest.mark.parametrize("z", [[0.5, -1.2], [[0.5, -1.2]], np.array([0.5, -1.2])])
+@pytest.mark.parametrize("make", [FakeVAE, FakeDecoder])
+def test_digit_draws_the_point_and_names_it(make, z):
+    (ax,) = vae.plot_digit(make(), z).axes
+    assert ax.get_title() == "z = (0.50, -1.20)"
+    np.testing.assert_allclose(decoded_z(ax.images[0].get_array()), [0.5, -1.2], atol=1e-5)
+
+
+def test_digit_writes_no_minus_before_zero_and_cuts_long_points_short():
+    assert vae.plot_digit(FakeVAE(), [-0.001, 0.0]).axes[0].get_title() == "z = (0.00, 0.00)"
+    title = vae.plot_digit(FakeVAE(latent_dim=20), np.arange(20) / 10).axes[0].get_title()
+    assert title == "z = (0.00, 0.10, 0.20, 0.30, ...)"
+
+
+@pytest.mark.parametrize("z", [[0.5], [0.5, 1.0, 2.0], [[0, 0], [1, 1]], [0.5, np.nan], [[[0, 0]]], []])
+def test_digit_refuses(z):
+    with pytest.raises(ValueError, match="z must"):
+        vae.plot_digit(FakeVAE(), z)
+
+
+def test_a_model_that_is_none_is_refused():
+    for call in (lambda: vae.plot_digit(object(), [0, 0]), lambda: vae.plot_digit_grid("model")):
+        with pytest.raises(TypeError, match="model must be"):
+            call()
+    with pytest.raises(TypeError, match="model must be"):
+        vae.plot_reconstructions(object(), np.zeros((2, 16)))
+
+
+def test_what_a_diverged_decoder_makes_is_refused():
+    model = SimpleNamespace(input_shape=(None, 2), predict=lambda z, verbose: np.full((len(z), 4), np.nan))
+    with pytest.raises(ValueError, match=r"decoded images.*NaN"):
+        vae.plot_digit(model, [0, 0])
+
+
+def test_what_a_linear_decoder_oversteps_is_clipped():
+    model = SimpleNamespace(input_shape=(None, 2), predict=lambda z, verbose: np.full((len(z), 4), 1.25))
+    assert (vae.plot_digit(model, [0, 0]).axes[0].images[0].get_array() == 1).all()
+
+
+# plot_digit_grid
+
+
+@pytest.mark.parametrize("make", [FakeVAE, FakeDecoder])
+def test_grid_decodes_each_cell_at_the_point_on_its_ticks_in_one_call(make):
+    model = make()
+    figure = vae.plot_digit_grid(model, n=5, limits=(-2, 2))
+    assert getattr(model, "decoder", model).calls == 1
+    (ax,) = figure.axes
+    assert tick_values(ax.xaxis) == tick_values(ax.yaxis) == [-2, -1, 0, 1, 2]
+    assert list(ax.get_xticks()) == list(ax.get_yticks()) == [0, 1, 2, 3, 4]
+    assert ax.get_ylim() == (-0.5, 4.5)  # z[1] grows upwards
+    assert ax.get_xlim() == (-0.5, 4.5)
+    for column, x in enumerate([-2, -1, 0, 1, 2]):
+        for row, y in enumerate([-2, -1, 0, 1, 2]):
+            np.testing.assert_allclose(decoded_z(mosaic_cell(figure, 5, column, row)), [x, y], atol=1e-5)
+
+
+def test_on_the_screen_the_top_left_cell_is_low_in_z0_and_high_in_z1():
+    figure = vae.plot_digit_grid(FakeDecoder(shape=(2, 2)), n=2, limits=(-4, 4))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    screen = np.asarray(canvas.buffer_rgba())[::-1, :, 0]  # rows from below, as matplotlib counts
+    values = {}
+    for name, point in {"left": (-0.25, 1), "right": (0.25, 1)}.items():  # its two columns of pixels
+        x, y = figure.axes[0].transData.transform(point).astype(int)
+        values[name] = screen[y, x]
+    assert values == {"left": 0, "right": 255}  # z[0] = -4 is black, z[1] = 4 is white
+
+
+def test_grid_has_900_images_by_default_and_few_even_ticks():
+    model = FakeVAE()
+    figure = vae.plot_digit_grid(model)
+    ax = figure.axes[0]
+    assert ax.images[0].get_array().shape == (120, 120)
+    ticks, values = list(ax.get_xticks()), tick_values(ax.xaxis)
+    assert len(ticks) == 10
+    assert set(np.diff(ticks)) == {3}
+    np.testing.assert_allclose(values, np.linspace(-2.5, 2.5, 30)[ticks], atol=0.006)
+    assert values == [-value for value in values[::-1]]
+    assert ax.get_xlabel() == "latent dimension 1, z[0]"
+    assert ax.get_ylabel() == "latent dimension 2, z[1]"
+
+
+def test_grid_by_quantiles_of_the_prior():
+    figure = vae.plot_digit_grid(FakeVAE(), n=7, spacing="quantiles")
+    wanted = [NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, 7)]
+    np.testing.assert_allclose(tick_values(figure.axes[0].yaxis), wanted, atol=0.006)
+    for i, value in enumerate(wanted):
+        np.testing.assert_allclose(decoded_z(mosaic_cell(figure, 7, i, 6 - i)), [value, -value], atol=1e-5)
+    assert "quantiles" in figure.axes[0].get_title()
+
+
+def test_grid_of_one_image_shows_the_middle():
+    assert tick_values(vae.plot_digit_grid(FakeVAE(), n=1).axes[0].xaxis) == [0]
+    assert tick_values(vae.plot_digit_grid(FakeVAE(), n=1, spacing="quantiles").axes[0].xaxis) == [0]
+
+
+def test_grid_over_two_of_many_dimensions_says_that_the_rest_is_0():
+    model = FakeVAE(latent_dim=8)
+    figure = vae.plot_digit_grid(model, n=3, limits=(-1, 1), axes=(5, 2))
+    ax = figure.axes[0]
+    assert ax.get_xlabel() == "latent dimension 6, z[5]; the other 6 are 0"
+    assert ax.get_ylabel() == "latent dimension 3, z[2]"
+    z = np.ravel(mosaic_cell(figure, 3, 2, 0))[:8] * 8 - 4
+    np.testing.assert_allclose(z, [0, 0, -1, 0, 0, 1, 0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"), [((6, 4), (18, 12)), ((6, 4, 3), (18, 12, 3)), ((4, 6, 1), (12, 18))]
+)
+def test_grid_of_images_that_are_not_square_or_in_colour(shape, drawn):
+    flat = (int(np.prod(shape)),)
+    for model, image_shape in ((FakeVAE(shape=shape), None), (FakeVAE(shape=flat), shape)):
+        figure = vae.plot_digit_grid(model, n=3, limits=(-1, 1), image_shape=image_shape)
+        ax = figure.axes[0]
+        assert ax.images[0].get_array().shape == drawn
+        assert ax.get_aspect() == pytest.approx(shape[0] / shape[1])
+        np.testing.assert_allclose(decoded_z(mosaic_cell(figure, 3, 2, 0)), [1, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (FakeVAE(), {"n": 0}, "n must"),
+        (FakeVAE(), {"n": -3}, "n must"),
+        (FakeVAE(), {"n": 2.5}, "n must"),
+        (FakeVAE(latent_dim=1), {}, "at least 2 latent dimensions"),
+        (FakeVAE(), {"spacing": "odd"}, "spacing must"),
+        (FakeVAE(), {"limits": (1, -1)}, "limits must"),
+        (FakeVAE(), {"limits": (-1, np.inf)}, "limits must"),
+        (FakeVAE(), {"limits": (np.nan, 1)}, "limits must"),
+        (FakeVAE(), {"limits": 3}, "limits must"),
+        (FakeVAE(), {"axes": (0, 0)}, "axes must"),
+        (FakeVAE(), {"axes": (0, 2)}, "axes must"),
+        (FakeVAE(), {"axes": (-1, 0)}, "axes must"),
+        (FakeVAE(), {"axes": 1}, "axes must"),
+        (FakeVAE(shape=(12,)), {}, "image_shape must"),
+        (FakeVAE(), {"image_shape": (5, 5)}, "image_shape must"),
+    ],
+)
+def test_grid_refuses(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        vae.plot_digit_grid(model, **{"n": 3, **options})
+
+
+# plot_reconstructions
+
+
+def test_reconstructions_stand_below_their_images(digits):
+    figure = vae.plot_reconstructions(FakeVAE(), digits.x_test, digits.y_test, n=4)
+    above, below = figure.axes[:4], figure.axes[4:]
+    assert len(below) == 4
+    assert [ax.get_title() for ax in above] == [str(label) for label in digits.y_test[:4]]
+    assert above[0].get_ylabel() == "image"
+    assert below[0].get_ylabel() == "reconstruction\nfrom z_mean"
+    figure.draw_without_rendering()
+    for i in range(4):
+        image, reconstruction = (ax.images[0].get_array() for ax in (above[i], below[i]))
+        np.testing.assert_allclose(image, digits.x_test[i] / 255, atol=1e-6)
+        np.testing.assert_allclose(reconstruction, 1 - image, atol=1e-6)
+        assert above[i].get_position().x0 == pytest.approx(below[i].get_position().x0)
+        assert above[i].get_position().y0 > below[i].get_position().y0
+
+
+def test_reconstructions_of_a_plain_autoencoder_get_flat_floats():
+    seen = []
+    model = SimpleNamespace(predict=lambda x, verbose: seen.append((x.shape, x.dtype, verbose)) or x)
+    figure = vae.plot_reconstructions(model, np.full((5, 3, 4), 51, "uint8"), n=2)
+    assert seen == [((2, 12), np.dtype("float32"), 0)]
+    assert len(figure.axes) == 4
+    assert figure.axes[2].get_ylabel() == "reconstruction"
+    np.testing.assert_allclose(figure.axes[3].images[0].get_array(), np.full((3, 4), 0.2), atol=1e-6)
+
+
+def test_reconstructions_in_colour_and_not_square():
+    figure = vae.plot_reconstructions(FakeVAE(), np.zeros((3, 60)), image_shape=(4, 5, 3))
+    assert {ax.images[0].get_array().shape for ax in figure.axes} == {(4, 5, 3)}
+
+
+def test_reconstructions_refuse():
+    smaller = SimpleNamespace(predict=lambda x, verbose: x[:, 1:])
+    with pytest.raises(ValueError, match="reconstructions"):
+        vae.plot_reconstructions(smaller, np.zeros((3, 16)))
+    for images, options in (
+        (np.zeros((0, 16)), {}),
+        (np.zeros((2, 12)), {}),
+        (np.zeros((2, 16)), {"n": 0}),
+        (np.zeros((2, 16)), {"labels": [1, 2, 3]}),
+        (np.full((2, 16), np.nan), {}),
+    ):
+        with pytest.raises(ValueError, match=" must "):
+            vae.plot_reconstructions(FakeVAE(), images, **options)

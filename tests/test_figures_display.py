@@ -1,0 +1,162 @@
+"""show: one bundle of both twins, a page that works offline, and no other output."""
+
+import base64
+import builtins
+import io
+import json
+import sys
+
+import IPython
+import IPython.display
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+import vae
+
+Z_MEAN = np.random.default_rng(0).normal(size=(50, 2)).astype("float32")
+LABELS = np.arange(50) % 10
+
+
+@pytest.fixture(autouse=True)
+def leaves_the_plotting_libraries_alone():
+    before = dict(matplotlib.rcParams), pio.templates.default, pio.renderers.default
+    yield
+    assert (dict(matplotlib.rcParams), pio.templates.default, pio.renderers.default) == before
+    assert plt.get_fignums() == []
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a notebook would get."""
+    outputs = []
+
+    def display(*objects, raw=False):
+        assert raw
+        outputs.extend(objects)
+
+    monkeypatch.setattr(IPython, "get_ipython", object)
+    monkeypatch.setattr(IPython.display, "display", display)
+    return outputs
+
+
+def test_one_bundle_of_three_kinds(shown, capsys):
+    assert vae.show(vae.plot_latent_space, Z_MEAN, labels=LABELS, title="Mine") is None
+    (bundle,) = shown
+    assert set(bundle) == {"application/vnd.plotly.v1+json", "image/png", "text/plain"}
+    assert bundle["text/plain"] == "Interactive figure: Mine"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_figure_in_the_bundle_is_plain_json_with_base64_arrays(shown):
+    vae.show(vae.plot_latent_space, Z_MEAN, LABELS)
+    figure = shown[0]["application/vnd.plotly.v1+json"]
+    assert json.loads(json.dumps(figure)) == figure
+    assert figure["config"]["showSendToCloud"] is False
+    assert len(figure["data"]) == 10
+    x = figure["data"][3]["x"]
+    assert x["dtype"] == "f4"
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(x["bdata"]), "f4"), Z_MEAN[LABELS == 3, 0])
+    assert go.Figure({"data": figure["data"], "layout": figure["layout"]}).layout.width == 800
+
+
+def test_the_picture_in_the_bundle_is_the_static_twin(shown):
+    vae.show(vae.plot_latent_space, Z_MEAN, LABELS)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"])))
+    assert picture.format == "PNG"
+    assert picture.size == (880, 770)
+    pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.std() > 5  # not blank
+    blue = np.array([0x3F, 0x90, 0xDA]) * 0.6 + 255 * 0.4  # of the first label
+    assert np.abs(pixels - blue).max(axis=2).min() < 25
+    vae.show(vae.plot_latent_space, Z_MEAN, LABELS)
+    assert shown[0] == shown[1]  # the same bytes again: a rerun leaves no difference in the notebook
+
+
+def test_html_writes_a_page_that_needs_no_network(shown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vae.show(vae.plot_latent_space, Z_MEAN, LABELS, html="interactive/latent space.html")
+    link = shown[1]
+    assert link["text/markdown"] == "[Open the interactive figure](interactive/latent%20space.html)"
+    assert set(link) == {"text/markdown", "text/plain"}
+    page = (tmp_path / "interactive" / "latent space.html").read_text("utf-8")
+    assert 'src="plotly.min.js"' in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert '"showSendToCloud": false' in page
+    assert "Latent space of 50 images" in page
+    files = {path.name for path in (tmp_path / "interactive").iterdir()}
+    assert files == {"latent space.html", "plotly.min.js"}  # and no temporary file
+
+
+def test_pages_share_the_script_and_an_old_one_is_replaced(shown, tmp_path):
+    script = tmp_path / "plotly.min.js"
+    script.write_text("of another version")
+    vae.show(vae.plot_latent_space, Z_MEAN, html=tmp_path / "a.html")
+    assert script.stat().st_size > 1_000_000
+    first = script.stat().st_mtime_ns, (tmp_path / "a.html").read_bytes()
+    vae.show(vae.plot_latent_space, Z_MEAN, html=tmp_path / "a.html")
+    assert first == (script.stat().st_mtime_ns, (tmp_path / "a.html").read_bytes())
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(shown, tmp_path, monkeypatch):
+    page = tmp_path / "a.html"
+    page.write_text("old")
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        vae.show(vae.plot_latent_space, Z_MEAN, html=page)
+    assert page.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [page]
+    assert shown == []  # and no figure without its link
+
+
+def test_outside_ipython_one_line_is_printed(capsys, tmp_path):
+    vae.show(vae.plot_latent_space, Z_MEAN)
+    assert capsys.readouterr().out == "Interactive figure: Latent space of 50 images\n"
+    vae.show(vae.plot_latent_space, Z_MEAN, html=tmp_path / "a.html")
+    assert str(tmp_path / "a.html") in capsys.readouterr().out
+
+
+def test_without_ipython_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    with pytest.raises(ImportError, match=r"vae\[notebook\]"):
+        vae.show(vae.plot_latent_space, Z_MEAN)
+
+
+def drawn_with_matplotlib(static=False):
+    return Figure()
+
+
+def drawn_without_twin(static=False):
+    return go.Figure()
+
+
+@pytest.mark.parametrize(
+    ("plot", "message"),
+    [
+        (vae.plot_digits, "static; got plot_digits"),
+        (drawn_with_matplotlib, "drawn_with_matplotlib returned Figure"),
+        (drawn_without_twin, "drawn_without_twin returned"),
+        (go.Figure(), "plot must be a function"),
+        (builtins.print, "static; got print"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_by_name(plot, message, shown):
+    with pytest.raises(TypeError, match=message):
+        vae.show(plot)
+    assert shown == []
+
+
+def test_errors_of_the_plot_come_through(shown):
+    with pytest.raises(ValueError, match="z_mean must"):
+        vae.show(vae.plot_latent_space, np.zeros((0, 2)))
+    assert shown == []

@@ -1,0 +1,123 @@
+"""The loss curves: which panels and lines, at which epochs, and what is refused."""
+
+from collections import UserDict
+from types import SimpleNamespace
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import vae
+
+FULL = {
+    "loss": [60.0, 50.0, 45.0],
+    "reconstruction_loss": [57.0, 47.5, 42.0],
+    "kl_loss": [3.0, 2.5, 3.0],
+    "val_loss": [52.0, 47.0, 44.0],
+    "val_reconstruction_loss": [49.0, 44.0, 41.0],
+    "val_kl_loss": [3.0, 3.0, 3.1],
+    "learning_rate": [0.1, 0.1, 0.01],
+}
+
+
+@pytest.fixture(autouse=True)
+def leaves_matplotlib_alone():
+    before = dict(matplotlib.rcParams)
+    yield
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+@pytest.mark.parametrize("wrap", [dict, UserDict, lambda record: SimpleNamespace(history=record)])
+def test_three_panels_with_training_and_validation(wrap):
+    figure = vae.plot_loss(wrap(FULL))
+    assert [ax.get_title() for ax in figure.axes] == ["total loss", "reconstruction", "KL divergence"]
+    for ax, name in zip(figure.axes, ("loss", "reconstruction_loss", "kl_loss"), strict=True):
+        drawn = lines(ax)
+        assert list(drawn) == ["training", "validation"]
+        for label, prefix in (("training", ""), ("validation", "val_")):
+            assert list(drawn[label].get_xdata()) == [1, 2, 3]
+            assert list(drawn[label].get_ydata()) == FULL[prefix + name]
+        assert drawn["training"].get_color() != drawn["validation"].get_color()
+        assert drawn["training"].get_linestyle() != drawn["validation"].get_linestyle()
+        assert ax.get_xlabel() == "epoch"
+        assert all(tick == int(tick) for tick in ax.get_xticks())
+    assert figure.axes[0].get_ylabel() == "nats per image"
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["training", "validation"]
+
+
+def test_scales_do_not_start_at_0():
+    for ax in vae.plot_loss(FULL).axes:
+        assert ax.get_ylim()[0] > 0
+
+
+def test_without_validation():
+    figure = vae.plot_loss({name: FULL[name] for name in ("loss", "reconstruction_loss", "kl_loss")})
+    assert [list(lines(ax)) for ax in figure.axes] == [["training"]] * 3
+
+
+def test_a_plain_autoencoder_gets_one_panel():
+    figure = vae.plot_loss({"loss": [3.0, 2.0], "val_loss": [2.5, 2.0]})
+    (ax,) = figure.axes
+    assert (ax.get_title(), ax.get_ylabel()) == ("loss", "loss per image")
+    assert list(lines(ax)) == ["training", "validation"]
+
+
+def test_a_single_epoch_is_a_marker_at_a_whole_number():
+    figure = vae.plot_loss({name: values[:1] for name, values in FULL.items()})
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
+        assert all(line.get_marker() == "o" for line in ax.lines)
+
+
+def test_long_runs_have_markers_only_where_there_are_gaps():
+    values = np.linspace(9, 1, 200)
+    with_gaps = np.where(np.arange(200) % 5 == 4, values, np.nan)
+    (ax,) = vae.plot_loss({"loss": values, "val_loss": with_gaps}).axes
+    assert lines(ax)["training"].get_marker() in ("", "None", None)
+    assert lines(ax)["validation"].get_marker() == "o"
+    assert np.isnan(lines(ax)["validation"].get_ydata()).sum() == 160
+
+
+def test_a_resumed_run_counts_on():
+    history = SimpleNamespace(history={"loss": [3.0, 2.0]}, epoch=[5, 6])
+    assert list(vae.plot_loss(history).axes[0].lines[0].get_xdata()) == [6, 7]
+
+
+def test_a_keras_history_is_taken():
+    import keras
+
+    history = keras.callbacks.History()
+    history.history, history.epoch = {"loss": [3.0, 2.0]}, [0, 1]
+    assert list(vae.plot_loss(history).axes[0].lines[0].get_xdata()) == [1, 2]
+
+
+@pytest.mark.parametrize("history", [None, [1.0, 2.0], 3.0, "loss", SimpleNamespace(history=[1.0])])
+def test_another_type_is_refused(history):
+    with pytest.raises(TypeError, match="history must be a Keras History"):
+        vae.plot_loss(history)
+
+
+@pytest.mark.parametrize(
+    ("history", "error", "message"),
+    [
+        ({}, ValueError, '"loss"'),
+        ({"accuracy": [1.0]}, ValueError, "accuracy"),
+        ({"loss": []}, ValueError, "one number an epoch"),
+        ({"loss": 3.0}, ValueError, "one number an epoch"),
+        ({"loss": [[1.0, 2.0]]}, ValueError, "one number an epoch"),
+        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, ValueError, "val_loss.*validation_freq"),
+        ({"loss": ["low", "lower"]}, TypeError, "must hold numbers"),
+        ({"loss": [1.0], "kl_loss": None}, ValueError, "kl_loss"),
+    ],
+)
+def test_another_content_is_refused(history, error, message):
+    with pytest.raises(error, match=message):
+        vae.plot_loss(history)

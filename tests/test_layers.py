@@ -1,0 +1,101 @@
+import keras
+import numpy as np
+import pytest
+
+import vae
+from vae.layers import clip_log_sigma, reparameterize
+
+
+def test_sampling_is_a_lambda_layer():
+    assert isinstance(vae.Sampling(), keras.layers.Lambda)
+
+
+def test_draws_have_the_mean_and_spread_asked_for():
+    n = 200_000
+    z_mean = np.tile(np.float32([1.5, -2.0]), (n, 1))
+    z_log_sigma = np.tile(np.log(np.float32([0.5, 3.0])), (n, 1))
+    z = keras.ops.convert_to_numpy(vae.Sampling(seed=3)([z_mean, z_log_sigma]))
+    np.testing.assert_allclose(z.mean(axis=0), [1.5, -2.0], rtol=0.01)
+    np.testing.assert_allclose(z.std(axis=0), [0.5, 3.0], rtol=0.01)
+    assert abs(np.corrcoef(z.T)[0, 1]) < 0.01
+
+
+def test_each_call_draws_anew():
+    layer, zeros = vae.Sampling(seed=0), np.zeros((4, 2))
+    first, second = (keras.ops.convert_to_numpy(layer([zeros, zeros])) for _ in range(2))
+    assert not np.allclose(first, second)
+
+
+def test_the_same_seed_draws_the_same():
+    zeros = np.zeros((4, 2))
+    first, second = (keras.ops.convert_to_numpy(vae.Sampling(seed=5)([zeros, zeros])) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_without_a_seed_it_follows_set_random_seed():
+    zeros, draws = np.zeros((4, 2)), []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        draws.append(keras.ops.convert_to_numpy(vae.Sampling()([zeros, zeros])))
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert not np.allclose(draws[0], draws[2])
+
+
+def test_config_holds_the_seed_and_no_code():
+    layer = vae.Sampling(seed=7, name="Z")
+    config = layer.get_config()
+    assert config["seed"] == 7
+    assert "function" not in config
+    twin = vae.Sampling.from_config(config)
+    assert (twin.name, twin.seed) == ("Z", 7)
+
+
+def test_reparameterize_is_the_formula():
+    z = reparameterize(np.float32([[1.0]]), np.log(np.float32([[2.0]])), np.float32([[-0.5]]))
+    assert float(z[0, 0]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_log_sigma_is_clipped():
+    clipped = keras.ops.convert_to_numpy(clip_log_sigma(np.float32([-99, -1.25, 99])))
+    np.testing.assert_array_equal(clipped, np.float32([-15, -1.25, 15]))
+
+
+def test_the_gradient_reaches_both_heads(model, images):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("gradients are taken with TensorFlow's tape")
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        *_, z = model.encoder(images)
+        loss = tf.reduce_sum(tf.square(model.decoder(z)))
+    heads = [model.encoder.get_layer(name).kernel.value for name in ("Z-Mean", "Z-Log-Sigma")]
+    for gradient in tape.gradient(loss, heads):
+        assert float(tf.reduce_max(tf.abs(gradient))) > 0
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", True])
+def test_bad_seeds_are_refused(seed):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        vae.Sampling(seed=seed)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        np.zeros((4, 2), "float32"),
+        [np.zeros((4, 2), "float32")],
+        [np.zeros((4, 2), "float32"), np.zeros((4, 3), "float32")],
+    ],
+)
+def test_other_inputs_than_two_of_one_shape_are_refused(inputs):
+    with pytest.raises(ValueError, match="z_mean, z_log_sigma"):
+        vae.Sampling()(inputs)
+
+
+def test_a_clipped_log_sigma_finds_its_way_back():
+    z = keras.Input((1,))
+    head = keras.Model(z, keras.layers.Dense(1, activation=clip_log_sigma, name="head")(z))
+    head.get_layer("head").set_weights([np.zeros((1, 1)), np.full(1, 16.0)])
+    head.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: keras.ops.mean(y))
+    head.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=3, verbose=0)
+    assert head.get_layer("head").get_weights()[1][0] < 15

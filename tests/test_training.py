@@ -1,0 +1,86 @@
+import io
+import re
+
+import keras
+import pytest
+
+import vae
+from vae.training import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_without_a_terminal_there_is_one_plain_line_an_epoch(model, images, capsys):
+    model.fit(images, epochs=3, validation_data=images)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert re.fullmatch(
+        r"epoch 1/3   \d+\.\d s   loss \S+ \(val \S+\)   kl_loss \S+ \(val \S+\)   "
+        r"reconstruction_loss \S+ \(val \S+\)",
+        lines[0],
+    )
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", "".join(lines))
+
+
+def test_on_a_terminal_there_is_keras_own_bar(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Terminal())
+    callbacks, verbose = prepare_callbacks(None, "auto")
+    assert verbose == 1
+    assert not any(isinstance(callback, EpochLog) for callback in callbacks)
+    assert plain_verbosity("auto") == 1
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_a_verbosity_asked_for_is_kept(verbose):
+    callbacks, kept = prepare_callbacks([], verbose)
+    assert kept == verbose
+    assert plain_verbosity(verbose) == verbose
+    assert not any(isinstance(callback, EpochLog) for callback in callbacks)
+
+
+def test_evaluate_and_predict_print_nothing_without_a_terminal(model, images, capsys):
+    model.evaluate(images)
+    model.predict(images)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (25, 25), (300, 26), (1000, 26)])
+def test_long_runs_print_about_twenty_five_lines(epochs, lines, capsys):
+    log = EpochLog()
+    log.set_params({"epochs": epochs})
+    for epoch in range(epochs):
+        log.on_epoch_begin(epoch)
+        log.on_epoch_end(epoch, {"loss": 1.0})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    assert f"{epochs}/{epochs}" in printed[-1]
+
+
+def test_the_guard_stands_first_and_gives_way_to_terminate_on_nan():
+    csv = keras.callbacks.CSVLogger("unused.csv")
+    assert [type(callback) for callback in prepare_callbacks([csv], 0)[0]] == [NonFiniteGuard, type(csv)]
+    nan = keras.callbacks.TerminateOnNaN()
+    assert prepare_callbacks(nan, 0)[0] == [nan]
+
+
+def test_the_users_list_of_callbacks_is_left_as_it_was(model, images):
+    callbacks = []
+    model.fit(images, verbose=0, callbacks=callbacks)
+    assert callbacks == []
+
+
+def test_a_callback_list_is_taken(model, images):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    model.fit(images, verbose=0, callbacks=keras.callbacks.CallbackList([callback], model=model))
+    assert seen == [0]
+
+
+def test_epoch_log_serves_any_keras_model(images, capsys):
+    autoencoder = vae.build_autoencoder()
+    autoencoder.compile("adam", loss=vae.reconstruction_loss)
+    autoencoder.fit(images, images, verbose=0, callbacks=[vae.EpochLog()])
+    assert re.match(r"epoch 1/1   \S+ s   loss \S+\n$", capsys.readouterr().out)

@@ -1,0 +1,111 @@
+"""Checks of what users hand in: each error names the argument, what came, what was wanted."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+_BLOCK_BYTES = 32 * 2**20  # ranges are read in blocks, so that a memmap is never held whole
+
+
+def check_positive_int(name: str, value: Any) -> int:
+    """Return `value` as an int, or raise `ValueError` where it is not a whole number above 0."""
+    if _is_whole(value) and int(value) > 0:
+        return int(value)
+    raise ValueError(f"{name} must be a positive whole number; got {value!r}.")
+
+
+def check_units(name: str, values: Any) -> tuple[int, ...]:
+    """Return layer sizes as a tuple of positive ints; an empty tuple means no hidden layer."""
+    if isinstance(values, numbers.Number | str):
+        raise ValueError(f"{name} must be a sequence of layer sizes, such as (64, 16, 8); got {values!r}.")
+    return tuple(check_positive_int(f"{name}[{i}]", value) for i, value in enumerate(values))
+
+
+def check_images(name: str, images: Any) -> np.ndarray:
+    """Return `images` as an array of one of the two kinds that this package takes.
+
+    Shapes (n, pixels), (n, height, width) or (n, height, width, channels); dtype uint8, or
+    floating with every value in [0, 1]. Nothing is copied, scaled or reshaped.
+    """
+    array = _as_array(name, images)
+    if array.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"{name} must have shape (n, pixels), (n, height, width) or (n, height, width, channels); "
+            f"got shape {array.shape}."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} must hold at least one image and one pixel; got shape {array.shape}.")
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise TypeError(
+            f"{name} must be uint8 (0 to 255) or floats in [0, 1]; got dtype {array.dtype}. "
+            f'Convert 0-255 integers with {name}.astype("uint8").'
+        )
+    _check_unit_range(name, array)
+    return array
+
+
+def _check_unit_range(name: str, array: np.ndarray) -> None:
+    rows = max(1, _BLOCK_BYTES // max(1, array[0].nbytes))
+    for start in range(0, len(array), rows):
+        block = array[start : start + rows]
+        low, high = float(block.min()), float(block.max())  # NaN and infinity come through both
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise ValueError(f"{name} must hold finite values in [0, 1]; got NaN or infinity.")
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name} must hold floats in [0, 1]; got values from {low:g} to {high:g}. "
+                f"For images of 0 to 255, divide by 255 or pass them as uint8."
+            )
+
+
+def check_points(name: str, points: Any, latent_dim: int | None = None) -> np.ndarray:
+    """Return latent points as a finite float32 array of shape (n, latent_dim)."""
+    array = _as_array(name, points)
+    wanted = "latent_dim" if latent_dim is None else latent_dim
+    if array.ndim != 2 or array.size == 0 or latent_dim not in (None, array.shape[1]):
+        raise ValueError(f"{name} must have shape (n, {wanted}) with n at least 1; got shape {array.shape}.")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}.")
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must hold finite float32 values; got NaN or infinity.")
+    return array
+
+
+def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
+    """Return labels as an array of shape (n,)."""
+    array = np.asarray(labels)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have one label an image, shape ({n},); got shape {array.shape}.")
+    return array
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _as_array(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged nested lists
+        raise ValueError(f"{name} must be a regular array of numbers; got {error}.") from None
+    if array.dtype == object:
+        raise TypeError(f"{name} must be an array of numbers; got dtype object.")
+    return array
+
+
+def check_seed(name: str, value: Any) -> int | None:
+    """Return a seed as an int from 0 up, or None."""
+    if value is None or (_is_whole(value) and int(value) >= 0):
+        return None if value is None else int(value)
+    raise ValueError(f"{name} must be a whole number from 0 up, or None; got {value!r}.")
+
+
+def check_beta(name: str, value: Any) -> float:
+    """Return the KL term's weight as a finite float from 0 up."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < np.inf:
+        return float(value)
+    raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}.")

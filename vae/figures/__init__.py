@@ -1,0 +1,1 @@
+"""Every picture: each function returns its figure and shows nothing by itself."""

@@ -1,0 +1,47 @@
+"""What several figures share: the colours, and images brought into the shape in which they are drawn."""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from vae._checks import check_images, check_positive_int
+from vae.data import flatten
+
+# Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
+COLORS = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
+
+
+def to_pictures(
+    name: str, images: ArrayLike, image_shape: tuple[int, ...] | None = None, n: int | None = None
+) -> np.ndarray:
+    """Check images; return the first `n` as float32 (n, height, width) or (n, height, width, 3)."""
+    array = check_images(name, images)
+    pixels = array[0].size
+    if image_shape is not None:
+        shape = tuple(check_positive_int("image_shape", size) for size in np.atleast_1d(image_shape).tolist())
+    elif array.ndim > 2:
+        shape = array.shape[1:]
+    elif math.isqrt(pixels) ** 2 == pixels:
+        shape = (math.isqrt(pixels),) * 2
+    else:
+        raise ValueError(
+            f"image_shape must be given, (height, width) or (height, width, channels): {name} are flat, "
+            f"and their {pixels} pixels make no square."
+        )
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)) or math.prod(shape) != pixels:
+        raise ValueError(
+            f"image_shape must be (height, width), with 1 or 3 channels behind it or none, and multiply out "
+            f"to {pixels}, the pixels of each of {name}; got {shape}."
+        )
+    return flatten(array[:n]).reshape(-1, *(shape if shape[2:] == (3,) else shape[:2]))
+
+
+def draw_picture(ax: Axes, picture: np.ndarray, **kwargs: Any) -> None:
+    """Draw one picture over the whole range, black to white, without blending pixels."""
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **kwargs)

@@ -1,0 +1,244 @@
+"""Pictures of digits: from the data set, decoded from the latent space, and reconstructed."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vae._checks import check_labels, check_points, check_positive_int
+from vae.data import flatten
+from vae.figures._shared import draw_picture, to_pictures
+
+Shape = tuple[int, ...] | None
+
+_PER_ROW = 10
+_MOST_TICKS = 10
+
+
+def plot_digits(
+    images: ArrayLike, labels: ArrayLike | None = None, *, n: int = 10, image_shape: Shape = None
+) -> Figure:
+    """Draw the first `n` images, ten in a row, each under its label.
+
+    Args:
+        images: Shape (images, pixels), (images, height, width) or (images, height, width,
+            channels); uint8, or floats in [0, 1].
+        labels: One label an image, shape (images,).
+        n: How many to draw; fewer where there are fewer.
+        image_shape: (height, width) or (height, width, channels); None infers a square.
+
+    Returns:
+        A matplotlib `Figure` with one axes an image.
+
+    Raises:
+        ValueError: An `n` below 1, images or labels of a wrong shape or range, or flat images
+            that are not square without an `image_shape`.
+
+    Example:
+        >>> import numpy as np, vae
+        >>> len(vae.plot_digits(np.zeros((3, 64)), labels=[7, 2, 1]).axes)
+        3
+    """
+    pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
+    return _draw_cells(pictures, min(len(pictures), _PER_ROW), _titles(labels, len(np.asarray(images)))[:n])
+
+
+def plot_digit(model: Any, z: ArrayLike, *, image_shape: Shape = None) -> Figure:
+    """Decode one point of the latent space and draw the image under its coordinates.
+
+    Args:
+        model: A `vae.VAE`, or a Keras decoder.
+        z: The point, shape (latent_dim,) or (1, latent_dim).
+        image_shape: (height, width) or (height, width, channels); None infers a square.
+
+    Returns:
+        A matplotlib `Figure` with one axes.
+
+    Raises:
+        TypeError: `model` is neither a VAE nor a decoder.
+        ValueError: `z` is not one finite point of the model's latent size.
+
+    Example:
+        >>> import vae
+        >>> vae.plot_digit(vae.build_decoder(), [0.5, -1.2]).axes[0].get_title()
+        'z = (0.50, -1.20)'
+    """
+    point = check_points("z", np.atleast_2d(z), _latent_dim(model))
+    if len(point) != 1:
+        raise ValueError(f"z must be one point, shape (latent_dim,) or (1, latent_dim); got {point.shape}.")
+    shown = [_number(value) for value in point[0, :4]] + ["..."] * (point.shape[1] > 4)
+    return _draw_cells(_decode(model, point, image_shape), 1, [f"z = ({', '.join(shown)})"], inches=3)
+
+
+def plot_digit_grid(
+    model: Any,
+    n: int = 30,
+    *,
+    spacing: Literal["even", "quantiles"] = "even",
+    limits: tuple[float, float] = (-2.5, 2.5),
+    axes: tuple[int, int] = (0, 1),
+    image_shape: Shape = None,
+) -> Figure:
+    """Decode an n x n grid over two latent dimensions and draw the new images as one mosaic.
+
+    Kingma & Welling 2014 (arXiv 1312.6114), figure 4. The tick at the centre of a cell tells which
+    z was decoded there; z grows to the right and upwards. All images come from one decode call.
+
+    Args:
+        model: A `vae.VAE`, or a Keras decoder, with a latent space of at least 2 dimensions.
+        n: Images along each side.
+        spacing: "even" steps between the `limits`; or "quantiles" of the prior N(0, 1), from 5 % to
+            95 %, so that every image stands for an equal share of the prior.
+        limits: Lowest and highest coordinate of even spacing.
+        axes: The two latent dimensions that vary, counted from 0. All others are 0.
+        image_shape: (height, width) or (height, width, channels); None infers a square.
+
+    Returns:
+        A matplotlib `Figure` with one axes that holds one image.
+
+    Raises:
+        TypeError: `model` is neither a VAE nor a decoder.
+        ValueError: A latent space of 1 dimension, or an `n`, `spacing`, `limits` or `axes` that
+            is not as described.
+
+    Example:
+        >>> import vae
+        >>> vae.plot_digit_grid(vae.build_decoder(), n=5).axes[0].images[0].get_array().shape
+        (140, 140)
+    """
+    n, latent_dim = check_positive_int("n", n), _latent_dim(model)
+    across, up = _check_axes(axes, latent_dim)
+    coordinates = _coordinates(n, spacing, limits)
+    z = np.zeros((n, n, latent_dim), np.float32)
+    z[:, :, across] = coordinates
+    z[:, :, up] = coordinates[::-1, None]  # the first row of an image is the top one
+    pictures = _decode(model, z.reshape(n * n, latent_dim), image_shape)
+    height, width, *channels = pictures.shape[1:]
+    # Row, column, y, x becomes row, y, column, x: every row of cells turns into rows of pixels.
+    mosaic = pictures.reshape(n, n, height, width, *channels).swapaxes(1, 2)
+    mosaic = mosaic.reshape(n * height, n * width, *channels)
+
+    # With fewer dots than pixels, pixels would be dropped: large mosaics get more dots.
+    figure = Figure(figsize=(8, 8), layout="constrained", dpi=max(100, n * max(height, width) / 7))
+    ax = figure.add_subplot()
+    draw_picture(ax, mosaic, extent=(-0.5, n - 0.5, -0.5, n - 0.5), aspect=height / width)
+    step = -(-n // _MOST_TICKS)
+    ticks = range((n - 1) % step // 2, n, step)  # as far from the first cell as from the last
+    names = [_number(coordinates[tick]) for tick in ticks]
+    ax.set_xticks(ticks, names)
+    ax.set_yticks(ticks, names)
+    rest = f"; the other {latent_dim - 2} are 0" if latent_dim > 2 else ""
+    ax.set_xlabel(f"latent dimension {across + 1}, z[{across}]{rest}")
+    ax.set_ylabel(f"latent dimension {up + 1}, z[{up}]")
+    steps = "even steps" if spacing == "even" else "quantiles of the prior N(0, 1)"
+    ax.set_title(f"{n} x {n} new images, decoded at {steps}")
+    return figure
+
+
+def plot_reconstructions(
+    model: Any,
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    n: int = 10,
+    image_shape: Shape = None,
+) -> Figure:
+    """Draw the first `n` images in a row, and below each what the model makes of it.
+
+    A VAE's reconstruction is decode(z_mean): nothing is sampled.
+
+    Args:
+        model: A `vae.VAE`, or a Keras autoencoder from flat images to flat images.
+        images: As in `plot_digits`.
+        labels: One label an image, shape (images,).
+        n: How many to draw; fewer where there are fewer.
+        image_shape: (height, width) or (height, width, channels); None infers a square.
+
+    Returns:
+        A matplotlib `Figure` with two rows of axes.
+
+    Raises:
+        TypeError: `model` is neither a VAE nor an autoencoder.
+        ValueError: As in `plot_digits`, or a model whose output does not fit the images.
+
+    Example:
+        >>> import numpy as np, vae
+        >>> len(vae.plot_reconstructions(vae.build_autoencoder(), np.zeros((3, 784))).axes)
+        6
+    """
+    pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
+    array = np.asarray(images)
+    titles = _titles(labels, len(array))[: len(pictures)]
+    if hasattr(model, "reconstruct"):
+        output, row_name = model.reconstruct(array[: len(pictures)]), "reconstruction\nfrom z_mean"
+    elif hasattr(model, "predict"):
+        output, row_name = model.predict(flatten(array[: len(pictures)]), verbose=0), "reconstruction"
+    else:
+        raise TypeError(f"model must be a vae.VAE or a Keras autoencoder; got {type(model).__name__}.")
+    rows = np.concatenate([pictures, _clipped("reconstructions", output, pictures.shape[1:])])
+    return _draw_cells(rows, len(pictures), titles, ["image", row_name])
+
+
+def _titles(labels: ArrayLike | None, n: int) -> list[str]:
+    return [] if labels is None else [str(label) for label in check_labels("labels", labels, n)]
+
+
+def _latent_dim(model: Any) -> int:
+    decoder = getattr(model, "decoder", model)
+    if not hasattr(decoder, "input_shape"):
+        raise TypeError(f"model must be a vae.VAE or a built Keras decoder; got {type(model).__name__}.")
+    return int(decoder.input_shape[-1])
+
+
+def _decode(model: Any, z: np.ndarray, image_shape: Shape) -> np.ndarray:
+    output = model.decode(z) if hasattr(model, "decode") else model.predict(z, verbose=0)
+    return _clipped("decoded images", output, image_shape)
+
+
+def _clipped(name: str, output: Any, image_shape: Shape) -> np.ndarray:
+    # A linear output layer oversteps [0, 1] a little. NaN stays NaN, and is refused.
+    return to_pictures(name, np.clip(output, 0, 1), image_shape)
+
+
+def _check_axes(axes: Sequence[int], latent_dim: int) -> tuple[int, int]:
+    if latent_dim < 2:
+        raise ValueError(f"model must have at least 2 latent dimensions for a grid; got {latent_dim}.")
+    if np.shape(axes) != (2,) or axes[0] == axes[1] or not set(axes) <= set(range(latent_dim)):
+        raise ValueError(f"axes must be two different dimensions from 0 to {latent_dim - 1}; got {axes!r}.")
+    return int(axes[0]), int(axes[1])
+
+
+def _coordinates(n: int, spacing: str, limits: tuple[float, float]) -> np.ndarray:
+    if spacing not in ("even", "quantiles"):
+        raise ValueError(f'spacing must be "even" or "quantiles"; got {spacing!r}.')
+    if np.shape(limits) != (2,) or not -np.inf < limits[0] < limits[1] < np.inf:
+        raise ValueError(f"limits must be two finite numbers, the lower one first; got {limits!r}.")
+    low, high = limits if spacing == "even" else (0.05, 0.95)
+    values = np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
+    return values if spacing == "even" else np.array([NormalDist().inv_cdf(value) for value in values])
+
+
+def _draw_cells(
+    pictures: np.ndarray, columns: int, titles: list[str], row_names: Sequence[str] = (), inches: float = 1
+) -> Figure:
+    """Draw pictures in rows of `columns`, the first ones under titles, each row beside its name."""
+    rows = -(-len(pictures) // columns)
+    height, width = (inches * side / max(pictures.shape[1:3]) for side in pictures.shape[1:3])
+    beside, above = 0.4 * bool(row_names), 0.25 * -(-len(titles) // columns)
+    figure = Figure(figsize=(columns * width + beside, rows * height + above), layout="constrained")
+    for i, picture in enumerate(pictures):
+        ax = figure.add_subplot(rows, columns, i + 1)
+        draw_picture(ax, picture)
+        ax.set(xticks=[], yticks=[])
+        if i < len(titles):
+            ax.set_title(titles[i], fontsize=10, pad=3)
+        if row_names and i % columns == 0:
+            ax.set_ylabel(row_names[i // columns], fontsize=9)
+    return figure
+
+
+def _number(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:.2f}"  # + 0.0 turns -0.00 into 0.00

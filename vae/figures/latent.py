@@ -1,0 +1,238 @@
+"""Pictures of the latent space: where the encoder puts images, and how wide it spreads each."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
+from sklearn.decomposition import PCA
+
+from vae._checks import check_images, check_labels, check_points, check_positive_int
+from vae.data import flatten
+from vae.figures._shared import COLORS
+
+_MOST_NAMES = 20  # labels; above, names written into the picture would cover it
+_CAPTION = "each point is the z_mean of one image, the encoder's mean: nothing is sampled"
+_SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
+_STROKE = [withStroke(linewidth=3, foreground="white")]
+
+
+class _Group(NamedTuple):
+    """The points of one label; the name is None where there are no labels."""
+
+    name: str | None
+    color: str
+    points: np.ndarray
+
+
+def plot_latent_space(
+    z_mean: ArrayLike, labels: ArrayLike | None = None, *, static: bool = False, title: str | None = None
+) -> go.Figure | Figure:
+    """Draw images as points in the latent space, coloured by label.
+
+    More than two latent dimensions are projected on their first two principal components.
+
+    Args:
+        z_mean: The means that `VAE.encode` gives, shape (images, latent_dim), latent_dim at least 2.
+        labels: One label an image, shape (images,), numbers or strings; None draws one colour.
+        static: Whether to return the matplotlib twin instead, of the same numbers.
+        title: Of the figure; None says how many images it shows.
+
+    Returns:
+        An interactive plotly `Figure` with one trace a label; a matplotlib `Figure` if `static`.
+
+    Raises:
+        ValueError: `z_mean` is empty, not finite, or has fewer than 2 latent dimensions; `labels`
+            are not one an image; or, of more than 2 dimensions, all points are equal.
+
+    Example:
+        >>> import vae
+        >>> figure = vae.plot_latent_space([[0.0, 1.0], [2.0, 3.0], [1.0, 1.0]], labels=[7, 7, 1])
+        >>> [trace.name for trace in figure.data]
+        ['1', '7']
+    """
+    points = check_points("z_mean", z_mean)
+    if points.shape[1] < 2:
+        raise ValueError(f"z_mean must have at least 2 latent dimensions to draw; got shape {points.shape}.")
+    points, axis_names = _two_dimensions(points)
+    title = f"Latent space of {len(points):,} images" if title is None else title
+    draw = _draw_static if static else _draw_interactive
+    return draw(_groups(points, labels), axis_names, title)
+
+
+def plot_latent_intuition(
+    autoencoder: Any, model: Any, images: ArrayLike, labels: ArrayLike, *, n: int = 400
+) -> Figure:
+    """Draw the same images in two latent spaces: as points (autoencoder), as Gaussians (VAE).
+
+    Each ellipse has its centre at z_mean and reaches one sigma = exp(z_log_sigma) along each axis.
+    Dashed circles are the prior N(0, I), to which the KL divergence draws the Gaussians; an
+    autoencoder has no prior, and puts its codes wherever they serve.
+
+    Args:
+        autoencoder: A trained model from `build_autoencoder`, latent_dim 2.
+        model: A trained `VAE`, latent_dim 2.
+        images: Shape (images, pixels), (images, height, width) or (images, height, width,
+            channels); uint8, or floats in [0, 1].
+        labels: One label an image, shape (images,).
+        n: How many to draw, spread evenly over all that are given.
+
+    Returns:
+        A matplotlib `Figure` with two axes.
+
+    Raises:
+        TypeError: `model` is no VAE.
+        ValueError: A latent space that is not 2-D, an `autoencoder` without a layer
+            "Encoder-Model", or images or labels of a wrong shape or range.
+
+    Example:
+        >>> import numpy as np, vae
+        >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+        >>> images, labels = np.random.rand(20, 28, 28), np.arange(20) % 10
+        >>> len(vae.plot_latent_intuition(vae.build_autoencoder(), model, images, labels).axes)
+        2
+    """
+    if not hasattr(model, "encode"):
+        raise TypeError(f"model must be a vae.VAE; got {type(model).__name__}.")
+    array = check_images("images", images)
+    names = check_labels("labels", labels, len(array))
+    chosen = np.linspace(0, len(array) - 1, min(check_positive_int("n", n), len(array))).astype(int)
+    array, names = array[chosen], names[chosen]
+    codes = _check_two("autoencoder", _codes(autoencoder, array))
+    z_mean, z_log_sigma = (_check_two("model", part) for part in model.encode(array))
+
+    figure = Figure(figsize=(12, 6.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_points(left, _groups(codes, names), size=12)
+    _draw_gaussians(right, _groups(np.hstack([z_mean, np.exp(z_log_sigma)]), names))
+    left.set(
+        title="Autoencoder: a point for each image", xlabel="code, dimension 1", ylabel="code, dimension 2"
+    )
+    right.set(title="VAE: a Gaussian for each image", xlabel="z, dimension 1", ylabel="z, dimension 2")
+    handles = left.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=10, markerscale=2, frameon=False)
+    return figure
+
+
+def _two_dimensions(points: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the points in two dimensions, and what the two are called."""
+    latent_dim = points.shape[1]
+    if latent_dim == 2:
+        return points, ["z_mean, dimension 1", "z_mean, dimension 2"]
+    if not np.ptp(points, axis=0).any():
+        raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
+    pca = PCA(n_components=2, svd_solver="full")  # exact, with signs that do not depend on chance
+    projected = pca.fit_transform(points).astype(np.float32)
+    return projected, [
+        f"principal component {i} of {latent_dim} latent dimensions ({100 * share:.0f} % of the variance)"
+        for i, share in enumerate(pca.explained_variance_ratio_, start=1)
+    ]
+
+
+def _groups(points: np.ndarray, labels: ArrayLike | None) -> list[_Group]:
+    if labels is None:
+        return [_Group(None, COLORS[0], points)]
+    names, which = np.unique(check_labels("labels", labels, len(points)), return_inverse=True)
+    many = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
+    colors = COLORS if len(names) <= len(COLORS) else [to_hex(color) for color in many]
+    return [_Group(str(name), colors[i], points[which == i]) for i, name in enumerate(names)]
+
+
+def _medians(groups: list[_Group]) -> list[tuple[str, float, float]]:
+    """Return where to write each name; none where there are no labels, or too many."""
+    if len(groups) > _MOST_NAMES:
+        return []
+    return [(name, *np.median(points, axis=0).tolist()) for name, _, points in groups if name is not None]
+
+
+def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str) -> go.Figure:
+    figure = go.Figure()
+    for name, color, points in groups:
+        hover = "(%{x:.2f}, %{y:.2f})<extra></extra>"
+        figure.add_scattergl(  # plotly writes float32 arrays as base64: 11 characters a point
+            x=points[:, 0],
+            y=points[:, 1],
+            name=name,
+            mode="markers",
+            marker={"color": color, "size": 4, "opacity": 0.6},
+            hovertemplate=hover if name is None else f"label {name}<br>{hover}",
+        )
+    for name, x, y in _medians(groups):
+        font = {"size": 18, "weight": 700, "color": "black", "shadow": _SHADOW}
+        figure.add_annotation(x=x, y=y, text=name, showarrow=False, font=font)
+    return figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "subtitle": {"text": _CAPTION}},
+        width=800,
+        height=700,
+        dragmode="zoom",
+        showlegend=groups[0].name is not None,
+        legend={"title": {"text": "label"}, "itemsizing": "constant"},
+        xaxis={"title": {"text": axis_names[0]}},
+        yaxis={"title": {"text": axis_names[1]}, "scaleanchor": "x"},
+    )
+
+
+def _draw_static(groups: list[_Group], axis_names: list[str], title: str) -> Figure:
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    ax = figure.add_subplot()
+    _draw_points(ax, groups, size=4)
+    for name, x, y in _medians(groups):
+        ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
+    ax.set_title(title, pad=24)
+    ax.annotate(_CAPTION, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
+    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    if groups[0].name is not None:
+        figure.legend(loc="outside right upper", title="label", markerscale=3, frameon=False)
+    return figure
+
+
+def _draw_points(ax: Axes, groups: list[_Group], size: float) -> None:
+    for name, color, points in groups:
+        x, y = points.T
+        ax.scatter(x, y, s=size, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.grid(alpha=0.25)
+
+
+def _draw_gaussians(ax: Axes, groups: list[_Group]) -> None:
+    """Draw an ellipse for each row (z_mean, sigma) of the groups, and the prior over them."""
+    reach = 2.0
+    for _, color, rows in groups:
+        mean, (width, height) = rows[:, :2], 2 * rows[:, 2:].T
+        ellipses = EllipseCollection(
+            width, height, np.zeros(len(rows)), units="xy", offsets=mean, offset_transform=ax.transData
+        )
+        ellipses.set(facecolor=(color, 0.3), edgecolor=(color, 0.8), linewidth=0.6)
+        ax.add_collection(ellipses)
+        reach = max(reach, float((np.abs(mean) + rows[:, 2:]).max()))
+    for radius in (1, 2):
+        ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", edgecolor="0.2"))
+        ax.text(0, radius, f"prior, {radius} sigma", ha="center", va="center", path_effects=_STROKE)
+    ax.set(xlim=(-1.08 * reach, 1.08 * reach), ylim=(-1.08 * reach, 1.08 * reach), aspect="equal")
+    ax.grid(alpha=0.25)
+
+
+def _codes(autoencoder: Any, images: np.ndarray) -> Any:
+    try:
+        encoder = autoencoder.get_layer("Encoder-Model")
+    except (AttributeError, ValueError):
+        raise ValueError(
+            f'autoencoder must have a layer "Encoder-Model", as build_autoencoder gives it one; '
+            f"got {type(autoencoder).__name__}."
+        ) from None
+    return encoder.predict(flatten(images), verbose=0)
+
+
+def _check_two(name: str, points: Any) -> np.ndarray:
+    points = check_points(f"what {name} encodes", points)
+    if points.shape[1] != 2:
+        raise ValueError(f"{name} must have 2 latent dimensions to draw; got {points.shape[1]}.")
+    return points

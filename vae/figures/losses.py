@@ -1,0 +1,86 @@
+"""The losses of a training, by epoch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vae.figures._shared import COLORS
+
+_PANELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
+_LINES = {"": ("training", COLORS[0], "-"), "val_": ("validation", COLORS[2], "--")}
+_MOST_MARKED = 30  # epochs; above, markers would hide the line
+
+
+def plot_loss(history: Any) -> Figure:
+    """Draw the losses that `fit` recorded by epoch: the total, and its reconstruction and KL terms.
+
+    Each panel has a scale of its own, which need not start at 0. NaN leaves a gap. A model without
+    the two terms, such as a plain autoencoder, gets one panel.
+
+    Args:
+        history: The `keras.callbacks.History` that `fit` returns, or its `.history`: a mapping from
+            names to one number an epoch. "loss" must be there; "reconstruction_loss", "kl_loss"
+            and the "val_" twins are drawn where they are.
+
+    Returns:
+        A matplotlib `Figure` with one axes a term.
+
+    Raises:
+        TypeError: `history` is neither a History nor a mapping to numbers.
+        ValueError: No "loss", no epochs, or series that differ in length.
+
+    Example:
+        >>> import vae
+        >>> len(vae.plot_loss({"loss": [52.0, 44.0], "val_loss": [46.0, 43.0]}).axes)
+        1
+    """
+    series = _check_series(getattr(history, "history", history))
+    n = len(series["loss"])
+    # A resumed fit counts on from its initial_epoch, which only the History object knows.
+    recorded = getattr(history, "epoch", range(n))
+    epochs = np.asarray(recorded if len(recorded) == n else range(n)) + 1
+    panels = [name for name in _PANELS if name in series]
+    figure = Figure(figsize=(4 * len(panels), 3.4), layout="constrained")
+    for i, name in enumerate(panels, start=1):
+        ax = figure.add_subplot(1, len(panels), i)
+        for prefix in _LINES:
+            if prefix + name in series:
+                _draw_line(ax, epochs, series[prefix + name], *_LINES[prefix])
+        ax.set(title=_PANELS[name] if i > 1 or len(panels) == 1 else "total loss", xlabel="epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("nats per image" if "kl_loss" in series else "loss per image")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def _check_series(record: Any) -> dict[str, np.ndarray]:
+    """Return the series to draw as arrays of one length."""
+    if not isinstance(record, Mapping):
+        raise TypeError(f"history must be a Keras History or its .history dict; got {type(record).__name__}.")
+    if "loss" not in record:
+        raise ValueError(f'history must hold "loss", one number an epoch; got {sorted(map(str, record))}.')
+    series = {}
+    for name in (prefix + panel for panel in _PANELS for prefix in _LINES):
+        if name in record:
+            try:
+                series[name] = np.asarray(record[name], dtype=float)
+            except (TypeError, ValueError):
+                raise TypeError(f'history["{name}"] must hold numbers; got {record[name]!r}.') from None
+            if series[name].ndim != 1 or series[name].size == 0 or len(series[name]) != len(series["loss"]):
+                raise ValueError(
+                    f'history["{name}"] must hold one number an epoch, as many as "loss"; got shape '
+                    f"{series[name].shape}. With validation_freq, put NaN where nothing was validated."
+                )
+    return series
+
+
+def _draw_line(ax: Axes, epochs: np.ndarray, values: np.ndarray, label: str, color: str, style: str) -> None:
+    # Between two gaps, or alone, a point is visible by its marker only.
+    marker = "o" if len(epochs) <= _MOST_MARKED or not np.isfinite(values).all() else ""
+    ax.plot(epochs, values, style, color=color, label=label, marker=marker, markersize=3.5)

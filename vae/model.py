@@ -1,0 +1,488 @@
+"""The variational autoencoder as a Keras model: it joins an encoder and a decoder and adds the loss.
+
+The networks come from `builders`, the noise from `layers`, the formulas from `losses`, the care
+around a run from `training`. Follows Kingma & Welling 2014, "Auto-Encoding Variational Bayes"
+(arXiv 1312.6114).
+"""
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from vae._checks import check_beta, check_images, check_points, check_positive_int, check_seed
+from vae._keras import keras
+from vae.layers import reparameterize
+from vae.losses import kl_divergence, reconstruction_loss, vae_loss
+from vae.training import plain_verbosity, prepare_callbacks
+
+ops = keras.ops
+
+_INFERENCE_BATCH = 1024
+_NO_TARGETS = (
+    "A VAE is trained to give back its own input, and its loss is built in: reconstruction + beta * KL."
+)
+
+
+class _MeanEncoder:
+    """The encoder without its sampling layer: x -> [z_mean, z_log_sigma], deterministic.
+
+    It shares the encoder's layers. A plain object, so that Keras, which saves and counts every
+    model that it finds in an attribute, does not save and count these layers twice.
+    """
+
+    def __init__(self, encoder: keras.Model) -> None:
+        self.model = keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model")
+
+
+@keras.saving.register_keras_serializable(package="vae")
+class VAE(keras.Model):
+    """A variational autoencoder: `compile`, `fit`, `evaluate`, `predict` and `save` as any Keras model.
+
+    Minimises the mean over images of reconstruction + beta * KL (Kingma & Welling 2014, arXiv
+    1312.6114, equation 10; beta: Higgins et al. 2017). Training and `evaluate` decode a sample z,
+    as the loss demands; `predict` and `reconstruct` decode z_mean and are deterministic.
+
+    Images are (n, pixels), (n, height, width) or (n, height, width, channels), either uint8 (divided
+    by 255 on the way in) or floats in [0, 1]. There are no labels and no targets: `fit(x)` and
+    `fit(x, x)` mean the same.
+
+    Args:
+        encoder: A `keras.Model` with the outputs [z_mean, z_log_sigma, z], each (batch, latent_dim).
+        decoder: A `keras.Model` from (batch, latent_dim) to the encoder's input shape.
+        beta: Weight of the KL term, 0 or more.
+        **kwargs: `name` and the like, as for any Keras model.
+
+    Raises:
+        TypeError: `encoder` or `decoder` is no Keras model.
+        ValueError: The two do not fit together, or `beta` is negative or not finite.
+
+    Example:
+        >>> import numpy as np, vae
+        >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+        >>> model.compile()
+        >>> images = np.zeros((8, 28, 28), "uint8")
+        >>> history = model.fit(images, epochs=1, verbose=0)
+        >>> model.reconstruct(images).shape
+        (8, 28, 28)
+    """
+
+    def __init__(self, encoder: keras.Model, decoder: keras.Model, beta: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**{"name": "VAE-Model", **kwargs})
+        _check_networks(encoder, decoder)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.beta = check_beta("beta", beta)
+        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self.kl_tracker = keras.metrics.Mean(name="kl_loss")
+        self._mean_encoder = _MeanEncoder(encoder)
+        self.built = True  # both networks come built
+
+    # What the model computes
+
+    def call(self, x: Any) -> Any:
+        """Return decode(z_mean), in the decoder's output shape."""
+        z_mean, _ = self._mean_encoder.model(self._as_input(x))
+        return self.decoder(z_mean)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the mean of reconstruction + beta * KL over a batch; Keras calls this at each step.
+
+        `y_pred`, the deterministic reconstruction, is left aside: compiled graphs drop it unused.
+        """
+        if sample_weight is not None:
+            raise ValueError(f"sample_weight is not supported. {_NO_TARGETS}")
+        if y is not None and _static_shape(y) != _static_shape(x):
+            raise ValueError(f"y must be x itself, or left out; got shape {y.shape}. {_NO_TARGETS}")
+        x = self._as_input(x)
+        reconstruction, z_mean, z_log_sigma = self._forward(x, training=training)
+        # The trackers' terms stand in the loss as well; a compiled graph computes them once.
+        self.reconstruction_tracker.update_state(reconstruction_loss(x, reconstruction))
+        self.kl_tracker.update_state(kl_divergence(z_mean, z_log_sigma))
+        return ops.mean(vae_loss(x, reconstruction, z_mean, z_log_sigma, self.beta))
+
+    def _forward(self, x: Any, epsilon: Any = None, training: bool = False) -> tuple[Any, Any, Any]:
+        if epsilon is None:
+            z_mean, z_log_sigma, z = self.encoder(x, training=training)
+        else:
+            z_mean, z_log_sigma = self._mean_encoder.model(x, training=training)
+            z = reparameterize(z_mean, z_log_sigma, epsilon)
+        return self.decoder(z, training=training), z_mean, z_log_sigma
+
+    def _as_input(self, x: Any) -> Any:
+        """Scale uint8 to [0, 1] and give images the encoder's shape, inside the compiled graph.
+
+        Arrays come in that shape already (`_check_images`); batches of a `tf.data.Dataset` may not.
+        """
+        shape = _static_shape(x)
+        if shape is not None and self._pixels(shape) != self._pixels(self.encoder.input_shape):
+            raise ValueError(self._wrong_size("x", shape))
+        dtype = keras.utils.standardize_dtype(x.dtype)
+        if dtype != "uint8" and "float" not in dtype:
+            raise TypeError(f"x must be uint8 (0 to 255) or floats in [0, 1]; got dtype {dtype}.")
+        x = ops.cast(x, "float32")
+        x = x / 255.0 if dtype == "uint8" else x
+        return ops.reshape(x, (-1, *self.encoder.input_shape[1:]))
+
+    # Training: Keras's own methods, with images checked and everything else left as it is
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
+        """Set the optimizer, by default Adam at a learning rate of 1e-3; other arguments as in Keras.
+
+        Raises:
+            ValueError: `loss` or `metrics` (or their weights) are given: the loss is built in.
+        """
+        kwargs.update(loss=loss, metrics=metrics)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"{name} must be left out of compile(); got {kwargs[name]!r}. {_NO_TARGETS}")
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a loaded model as the saved one was; Keras calls this."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train on images; arguments, callbacks and history as in `keras.Model.fit`.
+
+        Args:
+            x: Images as the class describes, or anything that yields batches of them (`tf.data`,
+                `PyDataset`), alone or as (x, x).
+            y: Left out, or x itself.
+            batch_size: Images a step, 32 unless given.
+            epochs: Passes over the data.
+            verbose: "auto" (Keras's progress bar on a terminal, one line an epoch elsewhere), 0, 1, 2.
+            callbacks: Keras callbacks.
+            validation_split: Share of `x`, taken from its end, to validate on.
+            validation_data: Images x, or (x, x).
+            **kwargs: The other arguments of `keras.Model.fit`.
+
+        Returns:
+            The `History`: loss, reconstruction_loss and kl_loss (and val_...) by epoch, each a mean
+            over images, in nats.
+
+        Raises:
+            ValueError: Images of a wrong shape or range, targets other than x, weights of samples
+                or classes.
+            TypeError: Images of a type other than uint8 or float.
+            FloatingPointError: The loss became NaN or infinite; training has stopped. (Not raised
+                where Keras's `TerminateOnNaN` is among the callbacks.)
+        """
+        for name in ("sample_weight", "class_weight"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"{name} is not supported. {_NO_TARGETS}")
+        x = self._check_data("x", x, y)
+        if validation_data is not None:
+            validation_data = (self._check_validation(validation_data),)
+        if not _is_array(x) and not isinstance(x, keras.utils.PyDataset):
+            kwargs.setdefault("shuffle", False)  # a dataset brings its own order; Keras warns otherwise
+        callbacks, verbose = prepare_callbacks(callbacks, verbose)
+        return super().fit(
+            x,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        **kwargs: Any,
+    ) -> Any:
+        """Return loss, reconstruction_loss and kl_loss as means over images, in nats.
+
+        z is sampled, as in training, so repeated calls differ slightly: the loss is a bound on the
+        likelihood only if it is (decoding z_mean would flatter the model). Arguments as in
+        `keras.Model.evaluate`; `return_dict=True` names the numbers.
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or targets other than x.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        if kwargs.get("sample_weight") is not None:
+            raise ValueError(f"sample_weight is not supported. {_NO_TARGETS}")
+        x = self._check_data("x", x, y)
+        return super().evaluate(x, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> np.ndarray:
+        """Return decode(z_mean), float32, in x's own shape; arguments as in `keras.Model.predict`.
+
+        Raises:
+            ValueError: Images of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        inputs = self._check_data("x", x)
+        images = super().predict(inputs, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
+        return images.reshape(np.shape(x)) if _is_array(x) else images
+
+    # Using a trained model
+
+    def encode(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return (z_mean, z_log_sigma) of images: deterministic, nothing is sampled.
+
+        Args:
+            x: n images, as the class describes.
+
+        Returns:
+            Two float32 arrays of shape (n, latent_dim); sigma = exp(z_log_sigma).
+
+        Raises:
+            ValueError: Images of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+
+        Example:
+            >>> import numpy as np, vae
+            >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+            >>> z_mean, z_log_sigma = model.encode(np.zeros((3, 784)))
+            >>> z_mean.shape, z_log_sigma.shape
+            ((3, 2), (3, 2))
+        """
+        x = self._check_images("x", x)
+        batches = range(0, len(x), _INFERENCE_BATCH)
+        parts = [self._encode_batch(x[start : start + _INFERENCE_BATCH]) for start in batches]
+        z_mean, z_log_sigma = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return z_mean, z_log_sigma
+
+    def _encode_batch(self, x: np.ndarray) -> list[np.ndarray]:
+        z = self._mean_encoder.model(self._as_input(ops.convert_to_tensor(x)))
+        return [ops.convert_to_numpy(part) for part in z]
+
+    def decode(self, z: Any) -> np.ndarray:
+        """Return the images at latent points, in the decoder's output shape.
+
+        Args:
+            z: Shape (n, latent_dim).
+
+        Returns:
+            float32, shape (n, pixels) or the decoder's own.
+
+        Raises:
+            ValueError: A wrong shape, or numbers that are not finite.
+            TypeError: No numbers.
+
+        Example:
+            >>> import vae
+            >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+            >>> model.decode([[0.0, 0.0], [1.0, -1.0]]).shape
+            (2, 784)
+        """
+        z = check_points("z", z, self.decoder.input_shape[-1])
+        return self.decoder.predict(z, batch_size=_INFERENCE_BATCH, verbose=0)
+
+    def reconstruct(self, x: Any) -> np.ndarray:
+        """Return decode(z_mean) for images, float32, in x's own shape. The same as `predict`.
+
+        Args:
+            x: n images, as the class describes.
+
+        Returns:
+            Array of x's shape.
+
+        Raises:
+            ValueError: Images of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+
+        Example:
+            >>> import numpy as np, vae
+            >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+            >>> model.reconstruct(np.zeros((3, 28, 28), "uint8")).shape
+            (3, 28, 28)
+        """
+        self._check_images("x", x)
+        return self.predict(x, batch_size=_INFERENCE_BATCH, verbose=0)
+
+    def generate(self, n: int, seed: int | None = None) -> np.ndarray:
+        """Return n new images: points drawn from the prior N(0, I), decoded.
+
+        Args:
+            n: How many.
+            seed: A whole number for the same images each time; None draws from the state that
+                `keras.utils.set_random_seed` set.
+
+        Returns:
+            float32, shape (n, pixels) or the decoder's own.
+
+        Raises:
+            ValueError: `n` is no positive whole number, or `seed` no whole number from 0 up.
+
+        Example:
+            >>> import vae
+            >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+            >>> model.generate(4, seed=0).shape
+            (4, 784)
+        """
+        shape = (check_positive_int("n", n), self.decoder.input_shape[-1])
+        return self.decode(ops.convert_to_numpy(keras.random.normal(shape, seed=check_seed("seed", seed))))
+
+    def losses_per_image(self, x: Any, epsilon: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two terms of the loss for each image: (reconstruction, kl), in nats.
+
+        Args:
+            x: n images, as the class describes.
+            epsilon: Shape (n, latent_dim): the noise to use, which makes the result deterministic.
+                None draws it.
+
+        Returns:
+            Two float32 arrays of shape (n,).
+
+        Raises:
+            ValueError: Images or `epsilon` of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+
+        Example:
+            >>> import numpy as np, vae
+            >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+            >>> reconstruction, kl = model.losses_per_image(np.zeros((3, 784)), epsilon=np.zeros((3, 2)))
+            >>> reconstruction.shape, kl.shape
+            ((3,), (3,))
+        """
+        x = self._check_images("x", x)
+        if epsilon is not None:
+            epsilon = check_points("epsilon", epsilon, self.decoder.input_shape[-1])
+            if len(epsilon) != len(x):
+                raise ValueError(f"epsilon must have {len(x)} rows, one an image; got {len(epsilon)}.")
+            epsilon = ops.convert_to_tensor(epsilon)
+        inputs = self._as_input(ops.convert_to_tensor(x))
+        reconstruction, z_mean, z_log_sigma = self._forward(inputs, epsilon)
+        terms = reconstruction_loss(inputs, reconstruction), kl_divergence(z_mean, z_log_sigma)
+        return ops.convert_to_numpy(terms[0]), ops.convert_to_numpy(terms[1])
+
+    # Saving
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs: both networks, beta and the name."""
+        return {
+            "name": self.name,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "beta": self.beta,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
+        """Build a model, with new weights, from `get_config`."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("encoder", "decoder")
+        }
+        return cls(**{**config, **parts})
+
+    # Checks
+
+    def _check_data(self, name: str, x: Any, y: Any = None) -> Any:
+        """Check arrays of images; what yields batches by itself is checked batch by batch."""
+        if y is not None and y is not x and not _equal(x, y):
+            raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
+        return self._check_images(name, x) if _is_array(x) else x
+
+    def _check_validation(self, data: Any) -> Any:
+        if not isinstance(data, tuple | list):
+            return self._check_data("validation_data", data)
+        if len(data) not in (1, 2):
+            raise ValueError(f"validation_data must be x or (x, x); got {len(data)} parts. {_NO_TARGETS}")
+        return self._check_data("validation_data", *data)
+
+    def _check_images(self, name: str, images: Any) -> np.ndarray:
+        array = check_images(name, images)
+        if self._pixels(array.shape) != self._pixels(self.encoder.input_shape):
+            raise ValueError(self._wrong_size(name, array.shape))
+        return array.reshape(-1, *self.encoder.input_shape[1:])
+
+    @staticmethod
+    def _pixels(shape: Any) -> int:
+        return math.prod(shape[1:])
+
+    def _wrong_size(self, name: str, shape: Any) -> str:
+        return (
+            f"{name} must hold images of {self._pixels(self.encoder.input_shape)} values, as the encoder's "
+            f"input {self.encoder.input_shape}; got {self._pixels(shape)} an image, shape {tuple(shape)}."
+        )
+
+
+def load_model(path: str | os.PathLike[str]) -> VAE:
+    """Load a VAE that `model.save(path)` wrote, with Keras's safe mode on.
+
+    Args:
+        path: A `.keras` file.
+
+    Returns:
+        The model, with weights, optimizer and compile settings.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds some other model, or cannot be read as one.
+
+    Example:
+        >>> import vae
+        >>> model = vae.load_model("digits.keras")  # doctest: +SKIP
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"path must be a .keras file; there is none at {os.fspath(path)!r}.")
+    model = keras.saving.load_model(path, safe_mode=True)
+    if not isinstance(model, VAE):
+        raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
+    return model
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "__array__") or isinstance(x, list | tuple)
+
+
+def _static_shape(x: Any) -> tuple[int | None, ...] | None:
+    # None: TensorFlow has seen batches of several ranks, and compiles for any.
+    return None if getattr(x.shape, "rank", 0) is None else tuple(x.shape)
+
+
+def _equal(x: Any, y: Any) -> bool:
+    return _is_array(x) and _is_array(y) and np.array_equal(np.asarray(x), np.asarray(y))
+
+
+def _check_networks(encoder: Any, decoder: Any) -> None:
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(network, keras.Model):
+            raise TypeError(f"{name} must be a keras.Model; got {type(network).__name__}.")
+    outputs = [tuple(output.shape) for output in encoder.outputs]
+    if len(outputs) != 3 or len(set(outputs)) != 1 or len(outputs[0]) != 2:
+        raise ValueError(
+            "encoder must have three outputs [z_mean, z_log_sigma, z], each of shape (batch, latent_dim); "
+            f"got {outputs}."
+        )
+    if tuple(decoder.input_shape) != outputs[0]:
+        raise ValueError(
+            f"encoder and decoder must have one latent size; the encoder gives {outputs[0]}, "
+            f"the decoder takes {tuple(decoder.input_shape)}."
+        )
+    if tuple(decoder.output_shape) != tuple(encoder.input_shape):
+        raise ValueError(
+            f"encoder and decoder must have one image size; the encoder takes {tuple(encoder.input_shape)}, "
+            f"the decoder gives {tuple(decoder.output_shape)}."
+        )
