@@ -904,9 +904,9 @@ def test_load_dataset_digits(capsys):
 
 
 def test_load_dataset_auto_gives_mnist_where_it_is(small, tmp_path, monkeypatch, capsys):
-    file = write_npz(tmp_path / "keras" / "datasets", npz_bytes(small))
+    write_npz(tmp_path / "keras" / "datasets", npz_bytes(small))
     assert_same(data.load_dataset(), small)
-    line = f"Dataset 'mnist': 48 training and 12 test images of 28 x 28; from Keras's cache.\n"
+    line = "Dataset 'mnist': 48 training and 12 test images of 28 x 28; from Keras's cache.\n"
     assert capsys.readouterr().out == line
 
 

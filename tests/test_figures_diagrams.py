@@ -211,12 +211,14 @@ def test_one_model_gives_one_drawing(pair, encoder):
     assert plot_model(copy).svg == plot_model(encoder).svg
 
 
-def test_notebook_gets_svg_png_and_text(encoder):
+def test_notebook_gets_a_sharp_png_and_text(encoder):
     formatters = pytest.importorskip("IPython.core.formatters")
     diagram = plot_model(encoder)
-    data, _ = formatters.DisplayFormatter().format(diagram)
-    assert data["image/svg+xml"] == diagram.svg
+    data, metadata = formatters.DisplayFormatter().format(diagram)
+    assert set(data) == {"image/png", "text/plain"}
     assert data["image/png"].startswith("iVBORw0KGgo")
+    height, width = pixels(diagram.png).shape[:2]
+    assert metadata["image/png"] == {"width": width // 2, "height": height // 2}
     assert data["text/plain"] == repr(diagram) == "Diagram(name='Encoder-Model')"
 
 

@@ -18,8 +18,8 @@ def test_without_a_terminal_there_is_one_plain_line_an_epoch(model, images, caps
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert re.fullmatch(
-        r"epoch 1/3   \d+\.\d s   loss \S+ \(val \S+\)   kl_loss \S+ \(val \S+\)   "
-        r"reconstruction_loss \S+ \(val \S+\)",
+        r"epoch 1/3   \d+\.\d s   loss \S+ \(val \S+\)   "
+        r"reconstruction_loss \S+ \(val \S+\)   kl_loss \S+ \(val \S+\)",
         lines[0],
     )
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", "".join(lines))

@@ -7,6 +7,7 @@ around a run from `training`. Follows Kingma & Welling 2014, "Auto-Encoding Vari
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -267,14 +268,8 @@ class VAE(keras.Model):
             ((3, 2), (3, 2))
         """
         x = self._check_images("x", x)
-        batches = range(0, len(x), _INFERENCE_BATCH)
-        parts = [self._encode_batch(x[start : start + _INFERENCE_BATCH]) for start in batches]
-        z_mean, z_log_sigma = (np.concatenate(part) for part in zip(*parts, strict=True))
+        z_mean, z_log_sigma = _in_batches(lambda batch: self._mean_encoder.model(self._as_input(batch)), x)
         return z_mean, z_log_sigma
-
-    def _encode_batch(self, x: np.ndarray) -> list[np.ndarray]:
-        z = self._mean_encoder.model(self._as_input(ops.convert_to_tensor(x)))
-        return [ops.convert_to_numpy(part) for part in z]
 
     def decode(self, z: Any) -> np.ndarray:
         """Return the images at latent points, in the decoder's output shape.
@@ -296,7 +291,8 @@ class VAE(keras.Model):
             (2, 784)
         """
         z = check_points("z", z, self.decoder.input_shape[-1])
-        return self.decoder.predict(z, batch_size=_INFERENCE_BATCH, verbose=0)
+        (images,) = _in_batches(lambda batch: [self.decoder(batch)], z)
+        return images
 
     def reconstruct(self, x: Any) -> np.ndarray:
         """Return decode(z_mean) for images, float32, in x's own shape. The same as `predict`.
@@ -451,6 +447,14 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     if not isinstance(model, VAE):
         raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
     return model
+
+
+def _in_batches(compute: Callable[[Any], Any], array: np.ndarray) -> list[np.ndarray]:
+    """Return the outputs of `compute` on all of `array`, as arrays, computed batch by batch."""
+    starts = range(0, len(array), _INFERENCE_BATCH)
+    batches = (ops.convert_to_tensor(array[start : start + _INFERENCE_BATCH]) for start in starts)
+    outputs = [[ops.convert_to_numpy(output) for output in compute(batch)] for batch in batches]
+    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
 def _is_array(x: Any) -> bool:

@@ -22,7 +22,7 @@ class EpochLog(keras.callbacks.Callback):
         >>> autoencoder.compile("adam", loss=vae.reconstruction_loss)
         >>> x = np.ones((8, 4))
         >>> history = autoencoder.fit(x, x, verbose=0, callbacks=[vae.EpochLog()])  # doctest: +SKIP
-        epoch 1/1   0.4 s   loss 1.02
+        epoch 1/1   0.4 s   loss 1.020
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -36,17 +36,18 @@ class EpochLog(keras.callbacks.Callback):
         if (epoch + 1) % every and epoch not in (0, epochs - 1):
             return
         logs = logs or {}
-        names = sorted(
-            (name for name in logs if not name.startswith("val_")), key=lambda name: name != "loss"
+        # The loss, then the model's other metrics in their order, then what callbacks added.
+        names = dict.fromkeys(
+            ["loss", *(metric.name for metric in getattr(self.model, "metrics", [])), *logs]
         )
-        values = [f"{name} {_pair(name, logs)}" for name in names]
+        values = [f"{name} {_pair(name, logs)}" for name in names if name in logs and name[:4] != "val_"]
         head = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}   {time.perf_counter() - self._start:.1f} s"
         print("   ".join([head, *values]), flush=True)
 
 
 def _pair(name: str, logs: dict[str, Any]) -> str:
     validation = logs.get(f"val_{name}")
-    return f"{logs[name]:.4g}" + ("" if validation is None else f" (val {validation:.4g})")
+    return f"{logs[name]:#.4g}" + ("" if validation is None else f" (val {validation:#.4g})")
 
 
 class NonFiniteGuard(keras.callbacks.Callback):

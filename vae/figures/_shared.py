@@ -1,10 +1,12 @@
 """What several figures share: the colours, and images brought into the shape in which they are drawn."""
 
+import io
 import math
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from vae._checks import check_images, check_positive_int
@@ -15,6 +17,18 @@ COLORS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
+
+
+class Picture(Figure):
+    """A matplotlib figure that shows itself in a notebook, without pyplot and its global state."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"layout": "constrained", **kwargs})
+
+    def _repr_png_(self) -> bytes:
+        png = io.BytesIO()
+        self.savefig(png, format="png")
+        return png.getvalue()
 
 
 def to_pictures(

@@ -10,6 +10,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
+from vae.figures._shared import Picture
+
 # Family: (what it does, its groups). Group: (what it does, its algorithms).
 ALGORITHMS = {
     "Supervised learning": ("Learns from examples that come with the right answer.", {
@@ -191,7 +193,7 @@ def _draw_interactive(marks: list[Mark]) -> go.Figure:
 
 
 def _draw_static(marks: list[Mark]) -> Figure:
-    figure = Figure(figsize=(9.6, 9.6), layout="constrained")
+    figure = Picture(figsize=(9.6, 9.6))
     axes = figure.add_subplot(aspect="equal", xlim=(-1.01, 1.01), ylim=(-1.01, 1.01))
     axes.set_axis_off()
     axes.text(-1, 1, TITLE, va="top", fontsize=13, color=INK)

@@ -7,6 +7,7 @@ system program is needed to draw it.
 import base64
 import contextlib
 import html
+import io
 import json
 import os
 import re
@@ -23,10 +24,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from vae._checks import check_positive_int
 from vae._keras import _stderr_held_back, keras
-from vae.figures._shared import to_pictures
+from vae.figures._shared import Picture, to_pictures
 
 SUFFIXES = (".png", ".svg", ".pdf")
 INK, GREY = "#1F2933", "#5B6773"
@@ -60,9 +62,12 @@ class Diagram:
     svg: str = field(repr=False)
     png: bytes = field(repr=False)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        png = base64.b64encode(self.png).decode("ascii")
-        return {"image/svg+xml": self.svg, "image/png": png, "text/plain": repr(self)}
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        # No SVG: pages made from notebooks stretch it to their full width. The size keeps the PNG
+        # sharp on screens with small pixels.
+        data = {"image/png": base64.b64encode(self.png).decode("ascii"), "text/plain": repr(self)}
+        width, height = Image.open(io.BytesIO(self.png)).size
+        return data, {"image/png": {"width": width // 2, "height": height // 2}}
 
 
 def plot_model(
@@ -133,6 +138,7 @@ def _to_dot(model: keras.Model) -> str:
         raise ValueError(f"model must be built, so that its shapes are known; {model.name!r} is not.")
     dot.set("concentrate", "false")  # merged arrows hide where they come from
     dot.set("splines", "spline")
+    dot.set("ranksep", "0.3")  # inches between layers
     operations = {_key(operation): operation for part in halves or [model] for operation in _operations(part)}
     _dress(dot, operations)
     # Ids change from run to run, the drawing must not.
@@ -312,7 +318,7 @@ def plot_architecture(image: ArrayLike | None = None, reconstruction: ArrayLike 
         >>> figure = vae.plot_architecture()
         >>> figure.savefig("architecture.png")  # doctest: +SKIP
     """
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure = Picture(figsize=(11, 3.8))
     axes = figure.add_subplot(xlim=(-0.02, 13.07), ylim=(-2.1, 2.25), aspect="equal")
     axes.set_axis_off()
     for start, end in ARROWS:

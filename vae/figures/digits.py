@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from vae._checks import check_labels, check_points, check_positive_int
 from vae.data import flatten
-from vae.figures._shared import draw_picture, to_pictures
+from vae.figures._shared import Picture, draw_picture, to_pictures
 
 Shape = tuple[int, ...] | None
 
@@ -84,8 +85,8 @@ def plot_digit_grid(
 ) -> Figure:
     """Decode an n x n grid over two latent dimensions and draw the new images as one mosaic.
 
-    Kingma & Welling 2014 (arXiv 1312.6114), figure 4. The tick at the centre of a cell tells which
-    z was decoded there; z grows to the right and upwards. All images come from one decode call.
+    Kingma & Welling 2014 (arXiv 1312.6114), figure 4. Each image stands with its centre at the z that
+    was decoded; z grows to the right and upwards. All images come from one decode call.
 
     Args:
         model: A `vae.VAE`, or a Keras decoder, with a latent space of at least 2 dimensions.
@@ -122,12 +123,10 @@ def plot_digit_grid(
     mosaic = mosaic.reshape(n * height, n * width, *channels)
 
     # With fewer dots than pixels, pixels would be dropped: large mosaics get more dots.
-    figure = Figure(figsize=(8, 8), layout="constrained", dpi=max(100, n * max(height, width) / 7))
+    figure = Picture(figsize=(8, 8), dpi=max(100, n * max(height, width) / 7))
     ax = figure.add_subplot()
     draw_picture(ax, mosaic, extent=(-0.5, n - 0.5, -0.5, n - 0.5), aspect=height / width)
-    step = -(-n // _MOST_TICKS)
-    ticks = range((n - 1) % step // 2, n, step)  # as far from the first cell as from the last
-    names = [_number(coordinates[tick]) for tick in ticks]
+    ticks, names = _ticks(coordinates, spacing)
     ax.set_xticks(ticks, names)
     ax.set_yticks(ticks, names)
     rest = f"; the other {latent_dim - 2} are 0" if latent_dim > 2 else ""
@@ -221,6 +220,21 @@ def _coordinates(n: int, spacing: str, limits: tuple[float, float]) -> np.ndarra
     return values if spacing == "even" else np.array([NormalDist().inv_cdf(value) for value in values])
 
 
+def _ticks(coordinates: np.ndarray, spacing: str) -> tuple[Sequence[float], list[str]]:
+    """Return where ticks go, in cells from the first one's centre, and the latent coordinates there.
+
+    Even steps get round coordinates, wherever these fall; quantiles get those of every so many cells.
+    """
+    n = len(coordinates)
+    if spacing == "even" and n > 1:
+        round_values = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(coordinates[0], coordinates[-1])
+        inside = [value for value in round_values if coordinates[0] <= value <= coordinates[-1]]
+        return np.interp(inside, coordinates, np.arange(n)).tolist(), [f"{value:g}" for value in inside]
+    step = -(-n // _MOST_TICKS)
+    cells = range((n - 1) % step // 2, n, step)  # as far from the first cell as from the last
+    return cells, [_number(coordinates[cell]) for cell in cells]
+
+
 def _draw_cells(
     pictures: np.ndarray, columns: int, titles: list[str], row_names: Sequence[str] = (), inches: float = 1
 ) -> Figure:
@@ -228,7 +242,7 @@ def _draw_cells(
     rows = -(-len(pictures) // columns)
     height, width = (inches * side / max(pictures.shape[1:3]) for side in pictures.shape[1:3])
     beside, above = 0.4 * bool(row_names), 0.25 * -(-len(titles) // columns)
-    figure = Figure(figsize=(columns * width + beside, rows * height + above), layout="constrained")
+    figure = Picture(figsize=(columns * width + beside, rows * height + above))
     for i, picture in enumerate(pictures):
         ax = figure.add_subplot(rows, columns, i + 1)
         draw_picture(ax, picture)

@@ -16,10 +16,9 @@ from sklearn.decomposition import PCA
 
 from vae._checks import check_images, check_labels, check_points, check_positive_int
 from vae.data import flatten
-from vae.figures._shared import COLORS
+from vae.figures._shared import COLORS, Picture
 
 _MOST_NAMES = 20  # labels; above, names written into the picture would cover it
-_CAPTION = "each point is the z_mean of one image, the encoder's mean: nothing is sampled"
 _SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
 _STROKE = [withStroke(linewidth=3, foreground="white")]
 
@@ -33,7 +32,12 @@ class _Group(NamedTuple):
 
 
 def plot_latent_space(
-    z_mean: ArrayLike, labels: ArrayLike | None = None, *, static: bool = False, title: str | None = None
+    z_mean: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    static: bool = False,
+    title: str | None = None,
+    name: str = "z_mean",
 ) -> go.Figure | Figure:
     """Draw images as points in the latent space, coloured by label.
 
@@ -44,6 +48,7 @@ def plot_latent_space(
         labels: One label an image, shape (images,), numbers or strings; None draws one colour.
         static: Whether to return the matplotlib twin instead, of the same numbers.
         title: Of the figure; None says how many images it shows.
+        name: What the points are, for axes and caption; "code" for those of a plain autoencoder.
 
     Returns:
         An interactive plotly `Figure` with one trace a label; a matplotlib `Figure` if `static`.
@@ -61,10 +66,13 @@ def plot_latent_space(
     points = check_points("z_mean", z_mean)
     if points.shape[1] < 2:
         raise ValueError(f"z_mean must have at least 2 latent dimensions to draw; got shape {points.shape}.")
-    points, axis_names = _two_dimensions(points)
+    points, axis_names = _two_dimensions(points, name)
     title = f"Latent space of {len(points):,} images" if title is None else title
+    caption = f"each point is the {name} of one image"
+    if name == "z_mean":
+        caption += ", the encoder's mean: nothing is sampled"
     draw = _draw_static if static else _draw_interactive
-    return draw(_groups(points, labels), axis_names, title)
+    return draw(_groups(points, labels), axis_names, title, caption)
 
 
 def plot_latent_intuition(
@@ -108,7 +116,7 @@ def plot_latent_intuition(
     codes = _check_two("autoencoder", _codes(autoencoder, array))
     z_mean, z_log_sigma = (_check_two("model", part) for part in model.encode(array))
 
-    figure = Figure(figsize=(12, 6.4), layout="constrained")
+    figure = Picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
     _draw_points(left, _groups(codes, names), size=12)
     _draw_gaussians(right, _groups(np.hstack([z_mean, np.exp(z_log_sigma)]), names))
@@ -121,11 +129,11 @@ def plot_latent_intuition(
     return figure
 
 
-def _two_dimensions(points: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
     """Return the points in two dimensions, and what the two are called."""
     latent_dim = points.shape[1]
     if latent_dim == 2:
-        return points, ["z_mean, dimension 1", "z_mean, dimension 2"]
+        return points, [f"{name}, dimension 1", f"{name}, dimension 2"]
     if not np.ptp(points, axis=0).any():
         raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
     pca = PCA(n_components=2, svd_solver="full")  # exact, with signs that do not depend on chance
@@ -152,7 +160,7 @@ def _medians(groups: list[_Group]) -> list[tuple[str, float, float]]:
     return [(name, *np.median(points, axis=0).tolist()) for name, _, points in groups if name is not None]
 
 
-def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str) -> go.Figure:
+def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> go.Figure:
     figure = go.Figure()
     for name, color, points in groups:
         hover = "(%{x:.2f}, %{y:.2f})<extra></extra>"
@@ -169,7 +177,7 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str) -
         figure.add_annotation(x=x, y=y, text=name, showarrow=False, font=font)
     return figure.update_layout(
         template="plotly_white",
-        title={"text": title, "subtitle": {"text": _CAPTION}},
+        title={"text": title, "subtitle": {"text": caption}},
         width=800,
         height=700,
         dragmode="zoom",
@@ -180,14 +188,14 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str) -
     )
 
 
-def _draw_static(groups: list[_Group], axis_names: list[str], title: str) -> Figure:
-    figure = Figure(figsize=(8, 7), layout="constrained")
+def _draw_static(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> Figure:
+    figure = Picture(figsize=(8, 7))
     ax = figure.add_subplot()
     _draw_points(ax, groups, size=4)
     for name, x, y in _medians(groups):
         ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
     ax.set_title(title, pad=24)
-    ax.annotate(_CAPTION, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
+    ax.annotate(caption, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
     if groups[0].name is not None:
         figure.legend(loc="outside right upper", title="label", markerscale=3, frameon=False)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vae.figures._shared import COLORS
+from vae.figures._shared import COLORS, Picture
 
 _PANELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
 _LINES = {"": ("training", COLORS[0], "-"), "val_": ("validation", COLORS[2], "--")}
@@ -44,7 +44,7 @@ def plot_loss(history: Any) -> Figure:
     recorded = getattr(history, "epoch", range(n))
     epochs = np.asarray(recorded if len(recorded) == n else range(n)) + 1
     panels = [name for name in _PANELS if name in series]
-    figure = Figure(figsize=(4 * len(panels), 3.4), layout="constrained")
+    figure = Picture(figsize=(4 * len(panels), 3.4))
     for i, name in enumerate(panels, start=1):
         ax = figure.add_subplot(1, len(panels), i)
         for prefix in _LINES:

@@ -1,0 +1,187 @@
+"""The notebook as it is committed, the notebook as it runs, and what the README takes from it."""
+
+import base64
+import io
+import pathlib
+import re
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parents[1]
+TUTORIAL = ROOT / "notebooks" / "vae_tutorial.ipynb"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def read(path=TUTORIAL):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def text_of(notebook):
+    return "".join(output.text for output in outputs(notebook) if output.output_type == "stream")
+
+
+def pictures(notebook):
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            yield base64.b64decode(output.data["image/png"])
+
+
+def check_outputs(notebook):
+    """Raise where an output would not show, or shows what no reader should see."""
+    for output in outputs(notebook):
+        assert output.output_type != "error", output
+        assert output.get("name") != "stderr", output.text
+        data = output.get("data", {})
+        if any(kind.startswith(("application/vnd.plotly", "image/")) for kind in data):
+            assert "image/png" in data, "a figure without a static picture"
+        assert not any("widget" in kind or "javascript" in kind for kind in data)
+        texts = [output.get("text", ""), *(data.get(kind, "") for kind in ("text/plain", "text/html"))]
+        assert not any(CONTROL.search(text) for text in texts), texts
+        assert "<Figure" not in data.get("text/plain", "") or "image/png" in data
+    for png in pictures(notebook):
+        assert np.asarray(Image.open(io.BytesIO(png)).convert("L"), dtype=float).var() > 10, "a blank picture"
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return read()
+
+
+def test_the_committed_outputs_all_show(committed):
+    check_outputs(committed)
+    assert len(list(pictures(committed))) >= 20
+
+
+def test_the_committed_notebook_ran_once_from_top_to_bottom(committed):
+    counts = [cell.execution_count for cell in code_cells(committed)]
+    assert counts == list(range(1, len(counts) + 1))
+    nbformat.validate(committed)
+
+
+def test_the_committed_notebook_is_light_and_carries_no_state(committed):
+    assert TUTORIAL.stat().st_size < 8e6
+    assert "widgets" not in committed.metadata
+    assert not re.search(
+        r"(/home|/root|/tmp|/work|/Users|site-packages)\b", TUTORIAL.read_text(encoding="utf-8")
+    )
+
+
+def test_the_committed_run_is_mnist_with_the_settings_shown(committed):
+    assert "60,000 training and 10,000 test images" in text_of(committed)
+    assert "EPOCHS = 25" in parameters(committed).source
+    loss = float(re.search(r"test loss (\d+\.\d+)", text_of(committed))[1])
+    assert loss < 38
+
+
+def test_plain_matplotlib_and_plotly_state_is_not_needed(committed):
+    source = "\n".join(cell.source for cell in code_cells(committed))
+    assert not re.search(r"%matplotlib|plt\.show|pyplot|kaleido|pip install", source)
+
+
+def test_the_interactive_figures_are_linked_and_have_twins(committed):
+    interactive = [
+        output for output in outputs(committed) if "application/vnd.plotly.v1+json" in output.get("data", {})
+    ]
+    links = [
+        output.data["text/markdown"]
+        for output in outputs(committed)
+        if "text/markdown" in output.get("data", {})
+    ]
+    assert len(interactive) == len(links) == 3
+    assert all("image/png" in output.data and "text/html" not in output.data for output in interactive)
+
+
+def parameters(notebook):
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    return cell
+
+
+def test_the_notebook_runs_without_network_on_the_embedded_digits(tmp_path, monkeypatch):
+    papermill = pytest.importorskip("papermill")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("VAE_DATA_DIR", raising=False)
+    result = tmp_path / "run.ipynb"
+    settings = {"DATASET": "digits", "EPOCHS": 1}
+    assert all(f"{name} =" in parameters(read()).source for name in settings)
+    papermill.execute_notebook(TUTORIAL, result, settings, cwd=tmp_path, progress_bar=False)
+    notebook = read(result)
+    check_outputs(notebook)
+    assert "from scikit-learn, as asked" in text_of(notebook)
+    pages = sorted(path.name for path in (tmp_path / "interactive").glob("*.html"))
+    assert pages == ["algorithms.html", "autoencoder_latent_space.html", "vae_latent_space.html"]
+    assert (tmp_path / "interactive" / "plotly.min.js").stat().st_size > 1e6
+
+
+def test_the_page_made_from_the_notebook_needs_no_network(tmp_path):
+    command = re.search(r"jupyter nbconvert (--config \S+ --to html)", README)[1].split()
+    subprocess.run(
+        [sys.executable, "-m", "nbconvert", *command, "--output-dir", str(tmp_path), str(TUTORIAL)],
+        check=True,
+        capture_output=True,
+        cwd=ROOT,
+    )
+    page = (tmp_path / "vae_tutorial.html").read_text(encoding="utf-8")
+    assert not re.search(r'<(script|link|img)[^>]*(src|href)="(https?:)?//', page)
+    assert page.count("<math") > 20
+    assert "\\mathcal" not in page
+    assert page.count("data:image/png;base64,") >= 20
+
+
+# The README
+
+
+def block(heading, language):
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)[1].strip()
+
+
+def test_run_it_and_test_it_are_one_line_each():
+    for heading in ("Run it", "Test it"):
+        assert "\n" not in block(heading, "bash")
+    assert block("Run it", "bash").endswith("--execute notebooks/vae_tutorial.ipynb")
+    assert block("Test it", "bash").endswith("pytest")
+
+
+def test_the_script_in_the_readme_runs(tmp_path):
+    script = block("In your own script", "python")
+    for shown, small in (('load_dataset("auto")', 'load_dataset("digits")'), ("epochs=25", "epochs=1")):
+        assert shown in script
+        script = script.replace(shown, small)
+    assert len([line for line in script.splitlines() if line and not line.startswith("import")]) <= 15
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert result.stdout.strip().endswith("True")
+    assert (tmp_path / "digits.png").stat().st_size > 10_000
+
+
+def test_the_readme_names_every_public_name():
+    import vae
+
+    table = README.split("\n## The public names\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= set(vae.__all__)
+
+
+def test_the_numbers_and_the_picture_in_the_readme_are_those_of_the_committed_run(committed):
+    text = text_of(committed)
+    section = README.split("\n## What to expect\n")[1].split("\n## ")[0]
+    loss = re.search(r"test loss (\S+) = reconstruction (\S+) \+ KL (\S+) nats", text)
+    for number in loss.groups():
+        assert number in section
+    seconds = re.search(r"trained for (\d+) s", text)[1]
+    assert f"{seconds} seconds" in section
+    assert (ROOT / "notebooks" / "digit_grid.png").read_bytes() in list(pictures(committed))
