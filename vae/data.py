@@ -39,8 +39,12 @@ class DatasetIntegrityError(ValueError):
 class Dataset:
     """Images and labels, split into a training and a test part.
 
-    `x_train` and `x_test` are uint8 images of shape (n, height, width), 0 black to 255 white;
-    `y_train` and `y_test` their labels, uint8, shape (n,); `name` is "mnist" or "digits".
+    Attributes:
+        x_train: Images to learn from, uint8, shape (n, height, width), 0 black to 255 white.
+        y_train: Their labels, uint8, shape (n,).
+        x_test: Images kept apart, like `x_train`.
+        y_test: Their labels, like `y_train`.
+        name: "mnist" or "digits".
 
     Example:
         >>> import vae
