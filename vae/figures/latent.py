@@ -161,7 +161,7 @@ def _medians(groups: list[_Group]) -> list[tuple[str, float, float]]:
 
 
 def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> go.Figure:
-    figure = go.Figure()
+    figure, scale = go.Figure(), _marker_scale(groups)
     for name, color, points in groups:
         hover = "(%{x:.2f}, %{y:.2f})<extra></extra>"
         figure.add_scattergl(  # plotly writes float32 arrays as base64: 11 characters a point
@@ -169,7 +169,7 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, c
             y=points[:, 1],
             name=name,
             mode="markers",
-            marker={"color": color, "size": 4, "opacity": 0.6},
+            marker={"color": color, "size": 4 * scale, "opacity": 0.6},
             hovertemplate=hover if name is None else f"label {name}<br>{hover}",
         )
     for name, x, y in _medians(groups):
@@ -191,7 +191,7 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, c
 def _draw_static(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> Figure:
     figure = Picture(figsize=(8, 7))
     ax = figure.add_subplot()
-    _draw_points(ax, groups, size=4)
+    _draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
     for name, x, y in _medians(groups):
         ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
     ax.set_title(title, pad=24)
@@ -200,6 +200,11 @@ def _draw_static(groups: list[_Group], axis_names: list[str], title: str, captio
     if groups[0].name is not None:
         figure.legend(loc="outside right upper", title="label", markerscale=3, frameon=False)
     return figure
+
+
+def _marker_scale(groups: list[_Group]) -> float:
+    """Draw few points larger, up to twice as wide."""
+    return float(np.clip(np.sqrt(3000 / sum(len(group.points) for group in groups)), 1, 2))
 
 
 def _draw_points(ax: Axes, groups: list[_Group], size: float) -> None:
