@@ -118,7 +118,8 @@ def test_beta_weighs_the_kl_term(images):
         )
 
 
-def test_compile_without_arguments_is_adam_at_a_thousandth(model):
+def test_compile_with_a_name_is_keras_own(model):
+    model.compile("adam")
     assert isinstance(model.optimizer, keras.optimizers.Adam)
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
 

@@ -1,4 +1,5 @@
 from .builders import build_autoencoder, build_decoder, build_encoder
+from .callbacks import EpochLog
 from .data import (
     Dataset,
     DatasetIntegrityError,
@@ -18,7 +19,6 @@ from .figures.losses import plot_loss
 from .layers import Sampling
 from .losses import kl_divergence, reconstruction_loss, vae_loss
 from .model import VAE, load_model
-from .training import EpochLog
 
 __version__: str
 __all__ = [

@@ -17,7 +17,7 @@ def check_positive_int(name: str, value: Any) -> int:
 
 def check_units(name: str, values: Any) -> tuple[int, ...]:
     """Return layer sizes as a tuple of positive ints; an empty tuple means no hidden layer."""
-    if isinstance(values, numbers.Number | str):
+    if isinstance(values, numbers.Number | str) or not np.iterable(values):
         raise ValueError(f"{name} must be a sequence of layer sizes, such as (64, 16, 8); got {values!r}.")
     return tuple(check_positive_int(f"{name}[{i}]", value) for i, value in enumerate(values))
 
@@ -67,7 +67,7 @@ def check_points(name: str, points: Any, latent_dim: int | None = None) -> np.nd
     wanted = "latent_dim" if latent_dim is None else latent_dim
     if array.ndim != 2 or array.size == 0 or latent_dim not in (None, array.shape[1]):
         raise ValueError(f"{name} must have shape (n, {wanted}) with n at least 1; got shape {array.shape}.")
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}.")
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
@@ -76,11 +76,14 @@ def check_points(name: str, points: Any, latent_dim: int | None = None) -> np.nd
 
 
 def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
-    """Return labels as an array of shape (n,)."""
-    array = np.asarray(labels)
+    """Return labels as an array of shape (n,), of numbers or strings."""
+    try:
+        array = np.asarray(labels)
+    except ValueError:  # ragged nested lists
+        array = np.empty(0)
     if array.shape != (n,):
         raise ValueError(f"{name} must have one label an image, shape ({n},); got shape {array.shape}.")
-    return array
+    return array.astype(str) if array.dtype == object else array
 
 
 def _is_whole(value: Any) -> bool:
@@ -89,19 +92,21 @@ def _is_whole(value: Any) -> bool:
 
 def _as_array(name: str, value: Any) -> np.ndarray:
     try:
-        array = np.asarray(value)
+        array = np.ma.getdata(value) if not np.ma.is_masked(value) else None
     except ValueError as error:  # ragged nested lists
         raise ValueError(f"{name} must be a regular array of numbers; got {error}.") from None
+    if array is None:
+        raise ValueError(f"{name} must not hold masked values; fill them first.")
     if array.dtype == object:
         raise TypeError(f"{name} must be an array of numbers; got dtype object.")
     return array
 
 
 def check_seed(name: str, value: Any) -> int | None:
-    """Return a seed as an int from 0 up, or None."""
-    if value is None or (_is_whole(value) and int(value) >= 0):
+    """Return a seed as an int from 0 to 2^32 - 1, or None."""
+    if value is None or (_is_whole(value) and 0 <= int(value) < 2**32):
         return None if value is None else int(value)
-    raise ValueError(f"{name} must be a whole number from 0 up, or None; got {value!r}.")
+    raise ValueError(f"{name} must be a whole number from 0 to 2**32 - 1, or None; got {value!r}.")
 
 
 def check_beta(name: str, value: Any) -> float:

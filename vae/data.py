@@ -216,10 +216,14 @@ def flatten(images: Any) -> np.ndarray:
         (1437, 784)
     """
     array = check_images("images", images)
-    rows = array.reshape(len(array), -1)
-    if rows.dtype == np.uint8:
-        return np.divide(rows, 255, dtype=np.float32, order="C")
-    return np.array(rows, dtype=np.float32, order="C")
+    return scale(array.reshape(len(array), -1))
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """Return checked images as a new float32 array: uint8 is divided by 255, floats stay as they are."""
+    if images.dtype == np.uint8:
+        return np.divide(images, 255, dtype=np.float32, order="C")
+    return np.array(images, dtype=np.float32, order="C")
 
 
 def _find_mnist(path: Any) -> tuple[Dataset | None, list[str]]:

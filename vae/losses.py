@@ -108,12 +108,20 @@ def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: f
         >>> float(vae.vae_loss([[0.0, 1.0]], [[0.5, 0.5]], [[1.0, 0.0]], [[0.0, 0.0]])[0])
         1.0
     """
-    beta = check_beta("beta", beta)
-    return reconstruction_loss(x, reconstruction) + beta * kl_divergence(z_mean, z_log_sigma)
+    if not keras.ops.is_tensor(beta):  # a model hands over its own, checked when it was set
+        beta = check_beta("beta", beta)
+    terms = reconstruction_loss(x, reconstruction), kl_divergence(z_mean, z_log_sigma)
+    _check_same_shape("x (its length)", terms[0], "z_mean (its length)", terms[1])
+    return terms[0] + beta * terms[1]
 
 
 def _as_floats(name: str, value: Any) -> Any:
-    tensor = ops.convert_to_tensor(value)
+    try:
+        tensor = ops.convert_to_tensor(value)
+    except Exception as error:  # each backend has its own
+        raise TypeError(
+            f"{name} must be a tensor or a regular array of floats; got {value!r:.80}."
+        ) from error
     dtype = keras.utils.standardize_dtype(tensor.dtype)
     if "float" not in dtype:
         raise TypeError(f"{name} must hold floats; got dtype {dtype}.")

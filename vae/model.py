@@ -5,40 +5,30 @@ around a run from `training`. Follows Kingma & Welling 2014, "Auto-Encoding Vari
 (arXiv 1312.6114).
 """
 
+import copy
 import math
 import os
-from collections.abc import Callable
+import zipfile
 from typing import Any
 
 import numpy as np
 
 from vae._checks import check_beta, check_images, check_points, check_positive_int, check_seed
 from vae._keras import keras
+from vae.callbacks import plain_verbosity
 from vae.layers import reparameterize
 from vae.losses import kl_divergence, reconstruction_loss, vae_loss
-from vae.training import plain_verbosity, prepare_callbacks
+from vae.training import INFERENCE_BATCH, ChunkedModel, Chunks, Inference
 
 ops = keras.ops
 
-_INFERENCE_BATCH = 1024
 _NO_TARGETS = (
     "A VAE is trained to give back its own input, and its loss is built in: reconstruction + beta * KL."
 )
 
 
-class _MeanEncoder:
-    """The encoder without its sampling layer: x -> [z_mean, z_log_sigma], deterministic.
-
-    It shares the encoder's layers. A plain object, so that Keras, which saves and counts every
-    model that it finds in an attribute, does not save and count these layers twice.
-    """
-
-    def __init__(self, encoder: keras.Model) -> None:
-        self.model = keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model")
-
-
 @keras.saving.register_keras_serializable(package="vae")
-class VAE(keras.Model):
+class VAE(ChunkedModel):
     """A variational autoencoder: `compile`, `fit`, `evaluate`, `predict` and `save` as any Keras model.
 
     Minimises the mean over images of reconstruction + beta * KL (Kingma & Welling 2014, arXiv
@@ -74,17 +64,32 @@ class VAE(keras.Model):
         _check_networks(encoder, decoder)
         self.encoder = encoder
         self.decoder = decoder
-        self.beta = check_beta("beta", beta)
+        self._beta = keras.Variable(check_beta("beta", beta), trainable=False, dtype="float32", name="beta")
+        self.beta = beta
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean(name="kl_loss")
-        self._mean_encoder = _MeanEncoder(encoder)
+        for tracker in (self.reconstruction_tracker, self.kl_tracker):
+            tracker._direction = "down"  # so that EarlyStopping and ModelCheckpoint know which way is better
+        # The encoder without its sampling layer: x -> [z_mean, z_log_sigma], sharing its layers.
+        self._encode = Inference(keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model"))
+        self._decode = Inference(decoder)
         self.built = True  # both networks come built
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term; may be set at any time, also by a callback in the middle of a run."""
+        return self._beta_as_given
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        self._beta_as_given = check_beta("beta", value)
+        self._beta.assign(self._beta_as_given)  # compiled steps read the variable
 
     # What the model computes
 
     def call(self, x: Any) -> Any:
         """Return decode(z_mean), in the decoder's output shape."""
-        z_mean, _ = self._mean_encoder.model(self._as_input(x))
+        z_mean, _ = self._encode.network(self._as_input(x))
         return self.decoder(z_mean)
 
     def compute_loss(
@@ -108,14 +113,14 @@ class VAE(keras.Model):
         # The trackers' terms stand in the loss as well; a compiled graph computes them once.
         self.reconstruction_tracker.update_state(reconstruction_loss(x, reconstruction))
         self.kl_tracker.update_state(kl_divergence(z_mean, z_log_sigma))
-        return ops.mean(vae_loss(x, reconstruction, z_mean, z_log_sigma, self.beta))
+        return ops.mean(vae_loss(x, reconstruction, z_mean, z_log_sigma, self._beta.value))
 
     def _forward(self, x: Any, epsilon: Any = None, training: bool = False) -> tuple[Any, Any, Any]:
         if epsilon is None:
             z_mean, z_log_sigma, z = self.encoder(x, training=training)
         else:
-            z_mean, z_log_sigma = self._mean_encoder.model(x, training=training)
-            z = reparameterize(z_mean, z_log_sigma, epsilon)
+            z_mean, z_log_sigma = self._encode.network(x, training=training)
+            z = reparameterize(z_mean, z_log_sigma, ops.cast(epsilon, z_mean.dtype))
         return self.decoder(z, training=training), z_mean, z_log_sigma
 
     def _as_input(self, x: Any) -> Any:
@@ -135,11 +140,23 @@ class VAE(keras.Model):
 
     # Training: Keras's own methods, with images checked and everything else left as it is
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
-        """Set the optimizer, by default Adam at a learning rate of 1e-3; other arguments as in Keras.
+    def compile(self, optimizer: Any = None, loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
+        """Choose how to train; with no arguments, by the recipe.
+
+        The recipe is what did best for its time on the default model (the README has the table):
+        Adam, whose learning rate `fit` leads along a half cosine from 2e-3 to 0, in batches of 32.
+        It stands back where one of Keras's learning-rate callbacks is given. With an optimizer of
+        your own ("adam" is Adam at a constant 1e-3) the rate is yours.
+
+        Args:
+            optimizer: A Keras name or optimizer; None follows the recipe.
+            loss: Left out: the loss is built in.
+            metrics: Left out, likewise.
+            **kwargs: As in `keras.Model.compile`. `steps_per_execution` is the number of steps in a
+                compiled chunk: "auto" (chosen from the sizes) or a number; 1 is plain Keras.
 
         Raises:
-            ValueError: `loss` or `metrics` (or their weights) are given: the loss is built in.
+            ValueError: `loss` or `metrics` (or their weights) are given.
         """
         kwargs.update(loss=loss, metrics=metrics)
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
@@ -147,12 +164,7 @@ class VAE(keras.Model):
                 raise ValueError(f"{name} must be left out of compile(); got {kwargs[name]!r}. {_NO_TARGETS}")
         super().compile(optimizer=optimizer, **kwargs)
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile a loaded model as the saved one was; Keras calls this."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def fit(
+    def fit(  # type: ignore[override]  # takes y, to check it
         self,
         x: Any = None,
         y: Any = None,
@@ -173,7 +185,7 @@ class VAE(keras.Model):
             batch_size: Images a step, 32 unless given.
             epochs: Passes over the data.
             verbose: "auto" (Keras's progress bar on a terminal, one line an epoch elsewhere), 0, 1, 2.
-            callbacks: Keras callbacks.
+            callbacks: Keras callbacks; those of batches are called once a chunk.
             validation_split: Share of `x`, taken from its end, to validate on.
             validation_data: Images x, or (x, x).
             **kwargs: The other arguments of `keras.Model.fit`.
@@ -194,22 +206,12 @@ class VAE(keras.Model):
                 raise ValueError(f"{name} is not supported. {_NO_TARGETS}")
         x = self._check_data("x", x, y)
         if validation_data is not None:
-            validation_data = (self._check_validation(validation_data),)
-        if not _is_array(x) and not isinstance(x, keras.utils.PyDataset):
-            kwargs.setdefault("shuffle", False)  # a dataset brings its own order; Keras warns otherwise
-        callbacks, verbose = prepare_callbacks(callbacks, verbose)
+            validation_data = self._check_validation(validation_data)
         return super().fit(
-            x,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            **kwargs,
+            x, batch_size, epochs, verbose, callbacks, validation_split, validation_data, **kwargs
         )
 
-    def evaluate(
+    def evaluate(  # type: ignore[override]  # takes y, to check it
         self,
         x: Any = None,
         y: Any = None,
@@ -230,7 +232,7 @@ class VAE(keras.Model):
         if kwargs.get("sample_weight") is not None:
             raise ValueError(f"sample_weight is not supported. {_NO_TARGETS}")
         x = self._check_data("x", x, y)
-        return super().evaluate(x, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
+        return super().evaluate(x, batch_size, verbose, **kwargs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
@@ -242,8 +244,12 @@ class VAE(keras.Model):
             TypeError: Images of a type other than uint8 or float.
         """
         inputs = self._check_data("x", x)
+        if isinstance(inputs, np.ndarray):
+            batch_size = batch_size or INFERENCE_BATCH
         images = super().predict(inputs, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
-        return images.reshape(np.shape(x)) if _is_array(x) else images
+        images = np.asarray(images, dtype=np.float32)
+        whole = _is_array(x) and len(images) == len(x)  # `steps` may have stopped it early
+        return images.reshape(np.shape(x)) if whole else images
 
     # Using a trained model
 
@@ -267,8 +273,7 @@ class VAE(keras.Model):
             >>> z_mean.shape, z_log_sigma.shape
             ((3, 2), (3, 2))
         """
-        x = self._check_images("x", x)
-        z_mean, z_log_sigma = _in_batches(lambda batch: self._mean_encoder.model(self._as_input(batch)), x)
+        z_mean, z_log_sigma = self._encode(self._check_images("x", x))
         return z_mean, z_log_sigma
 
     def decode(self, z: Any) -> np.ndarray:
@@ -290,8 +295,7 @@ class VAE(keras.Model):
             >>> model.decode([[0.0, 0.0], [1.0, -1.0]]).shape
             (2, 784)
         """
-        z = check_points("z", z, self.decoder.input_shape[-1])
-        (images,) = _in_batches(lambda batch: [self.decoder(batch)], z)
+        (images,) = self._decode(check_points("z", z, self.decoder.input_shape[-1]))
         return images
 
     def reconstruct(self, x: Any) -> np.ndarray:
@@ -314,7 +318,7 @@ class VAE(keras.Model):
             (3, 28, 28)
         """
         self._check_images("x", x)
-        return self.predict(x, batch_size=_INFERENCE_BATCH, verbose=0)
+        return self.predict(x, verbose=0)
 
     def generate(self, n: int, seed: int | None = None) -> np.ndarray:
         """Return n new images: points drawn from the prior N(0, I), decoded.
@@ -387,10 +391,22 @@ class VAE(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
         """Build a model, with new weights, from `get_config`."""
         parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            name: keras.saving.deserialize_keras_object(
+                copy.deepcopy(config[name]), custom_objects=custom_objects
+            )
             for name in ("encoder", "decoder")
         }
         return cls(**{**config, **parts})
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """Write the model to a `.keras` file, as `keras.Model.save` does.
+
+        Raises:
+            ValueError: Another suffix: the old `.h5` format could not be loaded again.
+        """
+        if not os.fspath(filepath).endswith(".keras"):
+            raise ValueError(f"filepath must end in .keras; got {os.fspath(filepath)!r}.")
+        super().save(filepath, overwrite=overwrite, **kwargs)
 
     # Checks
 
@@ -398,7 +414,12 @@ class VAE(keras.Model):
         """Check arrays of images; what yields batches by itself is checked batch by batch."""
         if y is not None and y is not x and not _equal(x, y):
             raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
-        return self._check_images(name, x) if _is_array(x) else x
+        if _is_array(x):
+            return self._check_images(name, x)
+        if x is None or isinstance(x, str | bytes | dict | float | int):
+            raise TypeError(f"{name} must be images, or yield batches of them; got {type(x).__name__}.")
+        self._check_first_batch(name, x)
+        return x
 
     def _check_validation(self, data: Any) -> Any:
         if not isinstance(data, tuple | list):
@@ -417,6 +438,29 @@ class VAE(keras.Model):
     def _pixels(shape: Any) -> int:
         return math.prod(shape[1:])
 
+    def _check_first_batch(self, name: str, data: Any) -> None:
+        """Check the first batch of what yields batches, where one can look without using it up."""
+        if isinstance(data, Chunks):
+            return  # made from an array that was checked
+        if isinstance(data, keras.utils.PyDataset):
+            batch = data[0]
+        elif hasattr(data, "element_spec") and hasattr(data, "take"):  # a tf.data.Dataset
+            batch = next(iter(data.take(1)), None)
+        else:
+            return
+        x, *rest = batch if isinstance(batch, tuple | list) else (batch,)
+        self._check_images(name, x)
+        if rest and rest[0] is not None and not _equal(x, rest[0]):
+            raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Make one step on a batch of images, as `keras.Model.train_on_batch`."""
+        return super().train_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate a batch of images, as `keras.Model.test_on_batch`."""
+        return super().test_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
+
     def _wrong_size(self, name: str, shape: Any) -> str:
         return (
             f"{name} must hold images of {self._pixels(self.encoder.input_shape)} values, as the encoder's "
@@ -434,6 +478,7 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
         The model, with weights, optimizer and compile settings.
 
     Raises:
+        TypeError: `path` is neither a string nor a path object.
         FileNotFoundError: There is no such file.
         ValueError: The file holds some other model, or cannot be read as one.
 
@@ -441,20 +486,22 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
         >>> import vae
         >>> model = vae.load_model("digits.keras")  # doctest: +SKIP
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a string or a path object; got {path!r}.")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"path must be a .keras file; there is none at {os.fspath(path)!r}.")
-    model = keras.saving.load_model(path, safe_mode=True)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"path must be a .keras file; {os.fspath(path)!r} is damaged or of another kind.")
+    try:
+        model = keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # a damaged file can fail at any place in Keras, zipfile, json or h5py
+        reason = str(error).strip().rpartition("\n")[2][:300] or type(error).__name__
+        raise ValueError(
+            f"path must hold a saved vae.VAE; {os.fspath(path)!r} cannot be read: {reason}"
+        ) from error
     if not isinstance(model, VAE):
         raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
     return model
-
-
-def _in_batches(compute: Callable[[Any], Any], array: np.ndarray) -> list[np.ndarray]:
-    """Return the outputs of `compute` on all of `array`, as arrays, computed batch by batch."""
-    starts = range(0, len(array), _INFERENCE_BATCH)
-    batches = (ops.convert_to_tensor(array[start : start + _INFERENCE_BATCH]) for start in starts)
-    outputs = [[ops.convert_to_numpy(output) for output in compute(batch)] for batch in batches]
-    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
 def _is_array(x: Any) -> bool:
@@ -462,8 +509,10 @@ def _is_array(x: Any) -> bool:
 
 
 def _static_shape(x: Any) -> tuple[int | None, ...] | None:
-    # None: TensorFlow has seen batches of several ranks, and compiles for any.
-    return None if getattr(x.shape, "rank", 0) is None else tuple(x.shape)
+    # None: TensorFlow compiles for any rank or size, as some datasets leave them open.
+    if getattr(x.shape, "rank", 0) is None or None in tuple(x.shape)[1:]:
+        return None
+    return tuple(x.shape)
 
 
 def _equal(x: Any, y: Any) -> bool:
@@ -474,6 +523,8 @@ def _check_networks(encoder: Any, decoder: Any) -> None:
     for name, network in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(network, keras.Model):
             raise TypeError(f"{name} must be a keras.Model; got {type(network).__name__}.")
+        if not getattr(network, "inputs", None) or not network.outputs:
+            raise ValueError(f"{name} must be built, with known inputs and outputs; {network.name!r} is not.")
     outputs = [tuple(output.shape) for output in encoder.outputs]
     if len(outputs) != 3 or len(set(outputs)) != 1 or len(outputs[0]) != 2:
         raise ValueError(

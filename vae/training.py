@@ -1,93 +1,429 @@
-"""What every training run here shares and Keras leaves to the user; nothing in it knows of VAEs."""
+"""The compiled training loop: many steps in one call, where Keras makes one call a step.
+
+For small networks the calls cost more than the arithmetic. So `fit` and `evaluate` hand the model
+chunks of many batches, and `train_step` and `test_step` run Keras's own step over all batches of a
+chunk inside one compiled loop. The rest is Keras's: callbacks, history, metrics, validation.
+Nothing here knows of VAEs. With `device`, the only module whose code depends on the backend.
+"""
 
 import math
-import sys
-import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from vae._checks import check_positive_int
 from vae._keras import keras
+from vae.callbacks import AtEpochBegin, plain_verbosity, prepare_callbacks, sets_learning_rate
+from vae.data import scale
 
-LINES = 25  # about so many lines for a run, however many epochs it has
+CHUNK_BYTES = 16 * 2**20  # at most so much is copied and handed over at a time
+CHUNKS_AN_EPOCH = 5  # at least, so that a progress bar moves
+XLA_STEPS = 1500  # about so many steps pay for the seconds that XLA takes to compile, on TensorFlow's CPU
+INFERENCE_BATCH = 1024
 
 
-class EpochLog(keras.callbacks.Callback):
-    """Print one plain line an epoch; of a long run, about 25 lines evenly spread.
+class Recipe(NamedTuple):
+    """How a model is trained that was compiled without an optimizer: Adam, its rate a half cosine to 0."""
 
-    For notebooks and log files, where Keras's progress bar leaves thousands of control
-    characters. `VAE.fit` adds it by itself where the output is no terminal.
+    learning_rate: float
+    batch_size: int
 
-    Example:
-        >>> import numpy as np, vae
-        >>> autoencoder = vae.build_autoencoder(input_dim=4, hidden_units=(), latent_dim=1)
-        >>> autoencoder.compile("adam", loss=vae.reconstruction_loss)
-        >>> x = np.ones((8, 4))
-        >>> history = autoencoder.fit(x, x, verbose=0, callbacks=[vae.EpochLog()])  # doctest: +SKIP
-        epoch 1/1   0.4 s   loss 1.020
+
+# Measured on the default model and MNIST; the table is in the README.
+RECIPE = Recipe(learning_rate=2e-3, batch_size=32)
+
+
+class Chunk(NamedTuple):
+    """Batches that one compiled call works through; the steps know a chunk by this type."""
+
+    rest: np.ndarray  # (1, fewer than batch_size, ...): in an epoch's first chunk, what fills no batch
+    batches: np.ndarray  # (steps, batch_size, ...)
+    rates: np.ndarray  # a learning rate for each step, the rest's first; read only where a schedule runs
+
+
+class Chunks(keras.utils.PyDataset):
+    """An array as chunks of batches, in an order that only (seed, epoch) decide.
+
+    Args:
+        x: Array of shape (n, ...); of a memmap, only a chunk at a time is read.
+        batch_size: Rows a step.
+        steps: Steps a chunk.
+        seed: Of the order; None keeps the order of `x`.
+        rate: The learning rates of steps, counted over all epochs; None where no schedule runs.
     """
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Print the epoch's line, if it is one of those to print."""
-        epochs = self.params.get("epochs") or epoch + 1
-        every = math.ceil(epochs / LINES)
-        if (epoch + 1) % every and epoch not in (0, epochs - 1):
-            return
-        logs = logs or {}
-        # The loss, then the model's other metrics in their order, then what callbacks added.
-        names = dict.fromkeys(
-            ["loss", *(metric.name for metric in getattr(self.model, "metrics", [])), *logs]
+    def __init__(
+        self,
+        x: np.ndarray,
+        batch_size: int,
+        steps: int,
+        seed: int | None = None,
+        rate: Callable[[np.ndarray], np.ndarray] = np.zeros_like,
+    ) -> None:
+        super().__init__()
+        self.x, self.batch_size, self.steps, self.seed, self.rate = (
+            x,
+            min(batch_size, len(x)),
+            steps,
+            seed,
+            rate,
         )
-        values = [f"{name} {_pair(name, logs)}" for name in names if name in logs and name[:4] != "val_"]
-        head = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}   {time.perf_counter() - self._start:.1f} s"
-        print("   ".join([head, *values]), flush=True)
+        self.steps_an_epoch = math.ceil(len(x) / self.batch_size)
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order and the learning rates of an epoch."""
+        self.epoch = epoch
+        self.order = None if self.seed is None else _order(len(self.x), self.seed, epoch)
+
+    def __len__(self) -> int:
+        """Return the number of chunks."""
+        return max(1, math.ceil(len(self.x) // self.batch_size / self.steps))
+
+    def __getitem__(self, index: int) -> tuple[Chunk]:
+        """Return chunk `index` of the epoch.
+
+        What fills no batch comes first: Keras looks at the first chunks to learn which sizes vary.
+        """
+        rest = len(self.x) % self.batch_size
+        start, stop = (rest + i * self.steps * self.batch_size for i in (index, index + 1))
+        rows = slice(start if index else 0, stop)
+        images = np.asarray(self.x[rows] if self.order is None else self.x[self.order[rows]])
+        rest = 0 if index else rest
+        batches = images[rest:].reshape(-1, self.batch_size, *images.shape[1:])
+        first = self.epoch * self.steps_an_epoch + math.ceil(rows.start / self.batch_size)
+        rates = self.rate(np.arange(first, first + bool(rest) + len(batches), dtype=float))
+        return (Chunk(images[np.newaxis, :rest], batches, rates.astype(np.float32)),)
 
 
-def _pair(name: str, logs: dict[str, Any]) -> str:
-    validation = logs.get(f"val_{name}")
-    return f"{logs[name]:#.4g}" + ("" if validation is None else f" (val {validation:#.4g})")
+def _order(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(n)
 
 
-class NonFiniteGuard(keras.callbacks.Callback):
-    """Raise `FloatingPointError` at the end of an epoch whose loss or a term of it is not finite.
+def steps_a_chunk(n: int, batch_size: int, bytes_a_row: int) -> int:
+    """Choose the steps of a chunk: many, but a fraction of the epoch and of memory.
 
-    It has to stand before the callbacks that write files, so that none of them replaces good
-    weights with ruined ones.
+    A number that divides the epoch is preferred: chunks of one size are compiled only once.
+    """
+    steps = n // batch_size
+    most = max(1, min(steps // CHUNKS_AN_EPOCH, CHUNK_BYTES // (batch_size * bytes_a_row)))
+    return next((k for k in range(most, most // 2, -1) if steps % k == 0), most)
+
+
+class ChunkedModel(keras.Model):
+    """A Keras model whose `fit` and `evaluate` work through arrays in compiled chunks.
+
+    `compile(steps_per_execution=...)` says how many steps make a chunk; "auto" chooses from the
+    sizes. Batch callbacks fire once a chunk. What yields batches by itself (`tf.data.Dataset`,
+    `PyDataset`) is worked through batch by batch, as Keras does.
     """
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the loss and each of its terms, in training and in validation."""
-        logs = logs or {}
-        # A sum is ruined by its terms: look at these first, so that the message names the cause.
-        names = sorted((metric.name for metric in self.model.metrics), key=lambda name: name == "loss")
-        for name in [*names, *(f"val_{name}" for name in names)]:
-            if not math.isfinite(logs.get(name, 0.0)):
-                raise FloatingPointError(
-                    f"Training stopped in epoch {epoch + 1}: {name} is {logs[name]}. A smaller "
-                    "learning rate usually helps; so does optimizer=keras.optimizers.Adam(clipnorm=1.0)."
-                )
+    def compile(
+        self,
+        optimizer: Any = None,
+        *,
+        steps_per_execution: Any = "auto",
+        jit_compile: Any = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """Compile as Keras does; without an optimizer, with the recipe: Adam with a cosine schedule."""
+        if steps_per_execution != "auto":
+            check_positive_int("steps_per_execution", steps_per_execution)
+        self._follows_recipe, self._scheduled = optimizer is None, False
+        self._own_settings = {"steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(RECIPE.learning_rate)
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the settings as they were given, so that a loaded model makes its own choices."""
+        config = super().get_compile_config()
+        if config:
+            config.update(self._own_settings)
+            if self._follows_recipe:
+                config["optimizer"] = None
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a loaded model as the saved one was; Keras calls this."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train on an array, in chunks, or on what yields batches; `validation_data` likewise.
+
+        Raises:
+            ValueError: A batch size, number of epochs, split or learning rate that makes no sense.
+            FloatingPointError: The loss became NaN or infinite (unless `TerminateOnNaN` is there).
+        """
+        self._check_run(batch_size, epochs)
+        batch_size = batch_size or RECIPE.batch_size
+        callbacks, verbose = prepare_callbacks(callbacks, verbose)
+        if validation_split and validation_data is None:
+            x, validation_data = _split(x, validation_split)
+        in_chunks = isinstance(x, np.ndarray) and kwargs.get("steps_per_epoch") is None
+        scheduled = self._follows_recipe and not sets_learning_rate(callbacks)
+        steps = math.ceil(len(x) / batch_size) if in_chunks else 0
+        self._choose_functions(scheduled and in_chunks, epochs * steps)
+        if in_chunks:
+            rate = _half_cosine(epochs * steps) if scheduled else np.zeros_like
+            seed = _run_seed() if kwargs.pop("shuffle", True) else None
+            x = self._chunks(x, batch_size, seed=seed, rate=rate)
+            callbacks.insert(0, AtEpochBegin(x.set_epoch))
+            kwargs.update(batch_size=None, shuffle=False)
+        else:
+            kwargs.update(batch_size=batch_size if isinstance(x, np.ndarray) else None)
+            if scheduled:  # batches come from elsewhere: the rate moves once an epoch
+                by_epoch = _half_cosine(epochs)
+                callbacks.insert(0, AtEpochBegin(lambda epoch: self._set_rate(by_epoch(np.array(epoch)))))
+            if not isinstance(x, np.ndarray | keras.utils.PyDataset):
+                kwargs.setdefault("shuffle", False)  # a dataset brings its own order; Keras warns otherwise
+        if isinstance(validation_data, np.ndarray):
+            size = kwargs.pop("validation_batch_size", None) or batch_size
+            validation_data = self._chunks(validation_data, size, kwargs.get("validation_steps"))
+        try:
+            return super().fit(
+                x,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_data=validation_data,
+                **kwargs,
+            )
+        finally:
+            if scheduled:
+                self._set_rate(RECIPE.learning_rate)  # a second fit starts a new schedule
+
+    def evaluate(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Evaluate on an array, in chunks, or on what yields batches."""
+        if batch_size is not None:
+            check_positive_int("batch_size", batch_size)
+        if isinstance(x, np.ndarray):
+            x, batch_size = self._chunks(x, batch_size or RECIPE.batch_size, steps), None
+        return super().evaluate(
+            x, batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
+        )
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Compile for inference without XLA on TensorFlow: sizes vary, and each would be compiled anew."""
+        jit_compile = getattr(self, "jit_compile")  # noqa: B009  (Keras sets it where mypy cannot see)
+        self.jit_compile = jit_compile and keras.backend.backend() != "tensorflow"
+        try:
+            return super().make_predict_function(force)
+        finally:
+            self.jit_compile = jit_compile
+
+    def train_step(self, *args: Any) -> Any:
+        """Train on a chunk, in one compiled loop, or on a batch."""
+        return self._run(super().train_step, self._scheduled, *args)
+
+    def test_step(self, *args: Any) -> Any:
+        """Evaluate a chunk, in one compiled loop, or a batch."""
+        return self._run(super().test_step, False, *args)
+
+    # One loop for each backend; all give the bits of the same steps made one by one
+
+    def _run(self, step: Callable[..., Any], scheduled: bool, *args: Any) -> Any:
+        chunk = args[-1][0] if isinstance(args[-1], tuple) else args[-1]
+        if not isinstance(chunk, Chunk):
+            return step(*args)
+        loops: dict[str, Any] = {
+            "tensorflow": self._loop_tensorflow,
+            "jax": self._loop_jax,
+            "torch": self._loop_torch,
+        }
+        return loops[keras.backend.backend()](step, scheduled, *args[:-1], chunk)
+
+    def _loop_tensorflow(self, step: Callable[..., Any], scheduled: bool, chunk: Chunk) -> Any:
+        import tensorflow as tf
+
+        def one(batch: Any, i: Any) -> Any:
+            if scheduled:
+                self._set_rate(chunk.rates[i])
+            step((batch,))
+            return i + 1
+
+        # Where the size of the rest varies it is unknown here, and the graph decides.
+        some_rest = tf.shape(chunk.rest)[1] > 0
+        i = tf.constant(0)
+        if chunk.rest.shape[1] != 0:
+            i = tf.cond(some_rest, lambda: one(chunk.rest[0], 0), lambda: tf.constant(0))
+        steps, first = tf.shape(chunk.batches)[0], i
+        tf.while_loop(lambda i: i < first + steps, lambda i: one(chunk.batches[i - first], i), [i])
+        return self.get_metrics_result()
+
+    def _loop_jax(self, step: Callable[..., Any], scheduled: bool, state: Any, chunk: Chunk) -> Any:
+        import jax
+
+        def one(state: Any, inputs: Any) -> tuple[Any, None]:
+            batch, rate = inputs
+            return step(self._with_rate(state, rate) if scheduled else state, (batch,))[1], None
+
+        if chunk.rest.size:
+            state, _ = one(state, (chunk.rest[0], chunk.rates[0]))
+        rates = chunk.rates[len(chunk.rates) - len(chunk.batches) :]
+        state, _ = jax.lax.scan(one, state, (chunk.batches, rates))
+        with keras.StatelessScope(state_mapping=list(zip(self.metrics_variables, state[-1], strict=True))):
+            return self.get_metrics_result(), state
+
+    def _with_rate(self, state: Any, rate: Any) -> Any:
+        trainable, non_trainable, optimizer, metrics = state
+        pairs = zip(self.optimizer.variables, optimizer, strict=True)
+        optimizer = [rate if variable is self.optimizer.learning_rate else value for variable, value in pairs]
+        return trainable, non_trainable, optimizer, metrics
+
+    def _loop_torch(self, step: Callable[..., Any], scheduled: bool, chunk: Chunk) -> Any:
+        batches = [*(chunk.rest if chunk.rest.shape[1] else []), *chunk.batches]
+        for batch, rate in zip(batches, chunk.rates, strict=True):
+            if scheduled:
+                self._set_rate(rate)
+            logs = step((batch,))
+        return logs
+
+    # Helpers of a run
+
+    def _chunks(self, x: np.ndarray, batch_size: int, limit: int | None = None, **order: Any) -> Chunks:
+        steps = self._own_settings["steps_per_execution"]
+        if limit is not None:  # Keras counts its limits in what it is handed: here, chunks
+            steps = 1
+        elif steps == "auto":
+            steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)
+        return Chunks(x, batch_size, steps, **order)
+
+    def _check_run(self, batch_size: Any, epochs: Any) -> None:
+        if batch_size is not None:
+            check_positive_int("batch_size", batch_size)
+        check_positive_int("epochs", epochs)
+        rate: Any = getattr(self.optimizer, "learning_rate", None)
+        if hasattr(rate, "assign") and not math.isfinite(float(rate)):
+            raise ValueError(f"the optimizer's learning_rate must be finite; got {float(rate)}.")
+
+    def _set_rate(self, rate: Any) -> None:
+        self.optimizer.learning_rate.assign(rate)
+
+    def _choose_functions(self, scheduled: bool, steps: int) -> None:
+        """Have the steps compiled anew where this run needs them otherwise than the last one."""
+        if scheduled != self._scheduled:
+            self._scheduled, self.train_function = scheduled, None
+        # "auto" means without XLA to Keras, on TensorFlow's CPU; a long run is much faster with it.
+        undecided = (
+            self._own_settings["jit_compile"] == "auto" and not self.jit_compile and not self.run_eagerly
+        )
+        if undecided and _tensorflow_on_cpu() and int(self.optimizer.iterations) + steps >= XLA_STEPS:
+            self.jit_compile, self.train_function, self.test_function = True, None, None
 
 
-def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
-    """Return the callbacks and the verbosity for Keras's `fit`.
+def _tensorflow_on_cpu() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
 
-    The guard goes first, unless the user brought `TerminateOnNaN`. Verbosity "auto" becomes
-    Keras's progress bar on a terminal and `EpochLog` elsewhere.
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _half_cosine(total: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the recipe's learning rates as a function of the step, from the full rate down to 0."""
+    return lambda step: RECIPE.learning_rate * 0.5 * (1 + np.cos(np.pi * step / total))
+
+
+def _run_seed() -> int:
+    """Return the seed that `keras.utils.set_random_seed` set; a random one where it was not called."""
+    from keras.src.utils.rng_utils import get_random_seed  # Keras keeps it, but exports no way to ask
+
+    seed = get_random_seed()
+    return int(np.random.default_rng().integers(2**31)) if seed is None else int(seed)
+
+
+def _split(x: Any, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the validation share off the end, as Keras does."""
+    if not isinstance(x, np.ndarray):
+        raise ValueError(f"validation_split needs images in an array; got {type(x).__name__}.")
+    at = math.floor(len(x) * (1 - share)) if 0 < share < 1 else 0
+    if not 0 < at < len(x):
+        raise ValueError(
+            f"validation_split must leave images on both sides, so be a share between 0 and 1; got {share!r} "
+            f"for {len(x)} images."
+        )
+    return x[:at], x[at:]
+
+
+class Inference:
+    """A network compiled to compute images or points of any number, in large batches.
+
+    A plain object, so that Keras, which saves and counts every model that it finds in an attribute,
+    does not save and count the network twice.
+
+    Args:
+        network: A built `keras.Model`.
     """
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    callbacks = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
-    if not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks):
-        callbacks.insert(0, NonFiniteGuard())
-    if verbose == "auto":
-        verbose = int(sys.stdout.isatty())
-        if not verbose and not any(isinstance(callback, EpochLog) for callback in callbacks):
-            callbacks.append(EpochLog())
-    return callbacks, verbose
+
+    def __init__(self, network: keras.Model) -> None:
+        self.network = network
+        makers = {
+            "tensorflow": self._compile_tensorflow,
+            "jax": self._compile_jax,
+            "torch": self._compile_torch,
+        }
+        self._compute = makers[keras.backend.backend()]()
+
+    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return the network's outputs for all of `x`, as arrays."""
+        outputs = [
+            [_as_float32(output)[: len(batch)] for output in keras.tree.flatten(self._compute(batch))]
+            for batch in (
+                scale(x[start : start + INFERENCE_BATCH]) for start in range(0, len(x), INFERENCE_BATCH)
+            )
+        ]
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+    def _compile_tensorflow(self) -> Callable[[np.ndarray], Any]:
+        import tensorflow as tf
+
+        signature = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.float32)
+        return tf.function(lambda x: self.network(x), input_signature=[signature])
+
+    def _compile_jax(self) -> Callable[[np.ndarray], Any]:
+        import jax
+
+        stateless = jax.jit(lambda *args: self.network.stateless_call(*args)[0])
+
+        def compute(x: np.ndarray) -> Any:
+            # Every size is compiled anew: the next power of two serves many.
+            size = 1 << (len(x) - 1).bit_length()
+            padded = np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
+            groups = self.network.trainable_variables, self.network.non_trainable_variables
+            return stateless(*([variable.value for variable in group] for group in groups), padded)
+
+        return compute
+
+    def _compile_torch(self) -> Callable[[np.ndarray], Any]:
+        import torch
+
+        @torch.no_grad()
+        def compute(x: np.ndarray) -> Any:
+            return self.network(x)
+
+        return compute
 
 
-def plain_verbosity(verbose: Any) -> Any:
-    """Return the verbosity for `evaluate` and `predict`: "auto" is silent where there is no terminal."""
-    return int(sys.stdout.isatty()) if verbose == "auto" else verbose
+def _as_float32(tensor: Any) -> np.ndarray:
+    # A mixed-precision model computes in 16 bits; what leaves it is float32 all the same.
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")))

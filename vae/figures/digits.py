@@ -174,6 +174,8 @@ def plot_reconstructions(
     if hasattr(model, "reconstruct"):
         output, row_name = model.reconstruct(array[: len(pictures)]), "reconstruction\nfrom z_mean"
     elif hasattr(model, "predict"):
+        if tuple(getattr(model, "input_shape", ())[1:]) != (pictures[0].size,):
+            raise ValueError(f"model must take images of {pictures[0].size} pixels; got {model.input_shape}.")
         output, row_name = model.predict(flatten(array[: len(pictures)]), verbose=0), "reconstruction"
     else:
         raise TypeError(f"model must be a vae.VAE or a Keras autoencoder; got {type(model).__name__}.")
@@ -182,7 +184,9 @@ def plot_reconstructions(
 
 
 def _titles(labels: ArrayLike | None, n: int) -> list[str]:
-    return [] if labels is None else [str(label) for label in check_labels("labels", labels, n)]
+    if labels is None:
+        return []
+    return [str(label).replace("$", r"\$") for label in check_labels("labels", labels, n)]
 
 
 def _latent_dim(model: Any) -> int:

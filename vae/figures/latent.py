@@ -1,5 +1,6 @@
 """Pictures of the latent space: where the encoder puts images, and how wide it spreads each."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,7 +151,8 @@ def _groups(points: np.ndarray, labels: ArrayLike | None) -> list[_Group]:
     names, which = np.unique(check_labels("labels", labels, len(points)), return_inverse=True)
     many = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
     colors = COLORS if len(names) <= len(COLORS) else [to_hex(color) for color in many]
-    return [_Group(str(name), colors[i], points[which == i]) for i, name in enumerate(names)]
+    shown = [str(name).replace("$", r"\$") for name in names]  # a dollar would open a formula
+    return [_Group(name, colors[i], points[which == i]) for i, name in enumerate(shown)]
 
 
 def _medians(groups: list[_Group]) -> list[tuple[str, float, float]]:
@@ -241,7 +243,12 @@ def _codes(autoencoder: Any, images: np.ndarray) -> Any:
             f'autoencoder must have a layer "Encoder-Model", as build_autoencoder gives it one; '
             f"got {type(autoencoder).__name__}."
         ) from None
-    return encoder.predict(flatten(images), verbose=0)
+    rows = flatten(images)
+    if rows.shape[1] != math.prod(encoder.input_shape[1:]):
+        raise ValueError(
+            f"autoencoder must take images of {rows.shape[1]} pixels; got {encoder.input_shape}."
+        )
+    return encoder.predict(rows, verbose=0)
 
 
 def _check_two(name: str, points: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ import keras
 import pytest
 
 import vae
-from vae.training import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
+from vae.callbacks import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
 
 
 class Terminal(io.StringIO):
