@@ -51,12 +51,17 @@ def test_config_holds_the_seed_and_no_code():
 
 
 def test_reparameterize_is_the_formula():
-    z = reparameterize(np.float32([[1.0]]), np.log(np.float32([[2.0]])), np.float32([[-0.5]]))
+    mean, log_sigma, epsilon = (
+        keras.ops.convert_to_tensor(np.float32([[value]])) for value in (1.0, np.log(2.0), -0.5)
+    )
+    z = reparameterize(mean, log_sigma, epsilon)
     assert float(z[0, 0]) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_log_sigma_is_clipped():
-    clipped = keras.ops.convert_to_numpy(clip_log_sigma(np.float32([-99, -1.25, 99])))
+    clipped = keras.ops.convert_to_numpy(
+        clip_log_sigma(keras.ops.convert_to_tensor(np.float32([-99, -1.25, 99])))
+    )
     np.testing.assert_array_equal(clipped, np.float32([-15, -1.25, 15]))
 
 

@@ -144,7 +144,8 @@ class VAE(ChunkedModel):
         """Choose how to train; with no arguments, by the recipe.
 
         The recipe is what did best for its time on the default model (the README has the table):
-        Adam, whose learning rate `fit` leads along a half cosine from 2e-3 to 0, in batches of 32.
+        Adam, whose learning rate `fit` raises to 3e-3 in the first steps and leads along half a cosine
+        to 0, in batches of 32.
         It stands back where one of Keras's learning-rate callbacks is given. With an optimizer of
         your own ("adam" is Adam at a constant 1e-3) the rate is yours.
 
