@@ -174,8 +174,9 @@ def plot_reconstructions(
     if hasattr(model, "reconstruct"):
         output, row_name = model.reconstruct(array[: len(pictures)]), "reconstruction\nfrom z_mean"
     elif hasattr(model, "predict"):
-        if tuple(getattr(model, "input_shape", ())[1:]) != (pictures[0].size,):
-            raise ValueError(f"model must take images of {pictures[0].size} pixels; got {model.input_shape}.")
+        wanted = getattr(model, "input_shape", None)
+        if wanted is not None and tuple(wanted[1:]) != (pictures[0].size,):
+            raise ValueError(f"model must take images of {pictures[0].size} pixels; got {wanted}.")
         output, row_name = model.predict(flatten(array[: len(pictures)]), verbose=0), "reconstruction"
     else:
         raise TypeError(f"model must be a vae.VAE or a Keras autoencoder; got {type(model).__name__}.")

@@ -243,11 +243,9 @@ def _codes(autoencoder: Any, images: np.ndarray) -> Any:
             f'autoencoder must have a layer "Encoder-Model", as build_autoencoder gives it one; '
             f"got {type(autoencoder).__name__}."
         ) from None
-    rows = flatten(images)
-    if rows.shape[1] != math.prod(encoder.input_shape[1:]):
-        raise ValueError(
-            f"autoencoder must take images of {rows.shape[1]} pixels; got {encoder.input_shape}."
-        )
+    rows, wanted = flatten(images), getattr(encoder, "input_shape", None)
+    if wanted is not None and rows.shape[1] != math.prod(wanted[1:]):
+        raise ValueError(f"autoencoder must take images of {rows.shape[1]} pixels; got {wanted}.")
     return encoder.predict(rows, verbose=0)
 
 
