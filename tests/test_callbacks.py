@@ -84,3 +84,11 @@ def test_epoch_log_serves_any_keras_model(images, capsys):
     autoencoder.compile("adam", loss=vae.reconstruction_loss)
     autoencoder.fit(images, images, verbose=0, callbacks=[vae.EpochLog()])
     assert re.match(r"epoch 1/1   \S+ s   loss \S+\n$", capsys.readouterr().out)
+
+
+def test_anything_that_a_callback_logs_is_printed(capsys):
+    log = EpochLog()
+    log.set_params({"epochs": 1})
+    log.on_epoch_begin(0)
+    log.on_epoch_end(0, {"loss": 1.0, "note": "fine"})
+    assert capsys.readouterr().out.endswith("loss 1.000   note fine\n")

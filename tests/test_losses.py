@@ -103,3 +103,15 @@ def test_shapes_that_differ_are_refused_and_not_broadcast():
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="x must hold floats"):
         vae.reconstruction_loss(np.zeros((1, 4), "uint8"), np.zeros((1, 4)))
+
+
+def test_terms_of_different_numbers_of_images_are_refused():
+    x = np.zeros((4, 9), "float32")
+    with pytest.raises(ValueError, match="must have one shape"):
+        vae.vae_loss(x, x, np.zeros((1, 2)), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("value", [None, "x", [[1.0], [1.0, 2.0]]])
+def test_what_is_no_tensor_is_a_type_error(value):
+    with pytest.raises((TypeError, ValueError), match="z_mean must"):
+        vae.kl_divergence(value, value)

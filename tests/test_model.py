@@ -445,3 +445,119 @@ def test_a_diverged_epoch_does_not_replace_a_good_checkpoint(model, images, tmp_
     with pytest.raises(FloatingPointError):
         fit(model, images, callbacks=[keras.callbacks.ModelCheckpoint(path)])
     assert path.read_bytes() == good
+
+
+# What people do with a model besides
+
+
+def test_beta_may_change_in_the_middle_of_a_run(model, images):
+    seen = []
+
+    def warm_up(epoch, logs):
+        model.beta = 10.0 * epoch
+
+    def note(epoch, logs):
+        seen.append((logs["loss"] - logs["reconstruction_loss"]) / logs["kl_loss"])
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_begin=warm_up, on_epoch_end=note)
+    fit(model, images, epochs=3, callbacks=[callback])
+    np.testing.assert_allclose(seen, [0, 10, 20], atol=0.01)
+    assert model.get_config()["beta"] == 20
+    with pytest.raises(ValueError, match="beta must be"):
+        model.beta = "large"
+
+
+def test_batches_that_come_from_elsewhere_are_checked_too(model, images):
+    tf = pytest.importorskip("tensorflow")
+
+    def batches(*arrays):
+        return tf.data.Dataset.from_tensor_slices(arrays).batch(4)
+
+    class Pairs(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return images[:4], 1 - images[:4]
+
+    for data in (batches(images, 1 - images), Pairs()):
+        with pytest.raises(ValueError, match="y must be x itself"):
+            model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match="divide by 255"):
+        model.fit(batches(255 * images), verbose=0)
+    for step in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match="y must be x itself"):
+            step(images, 1 - images)
+        with pytest.raises(ValueError, match="divide by 255"):
+            step(255 * images)
+        assert np.isfinite(step(images)).all()
+
+
+def test_datasets_of_open_shapes_train(model, images):
+    tf = pytest.importorskip("tensorflow")
+    for shape in ((None, None), None):
+        data = tf.data.Dataset.from_generator(
+            lambda: iter([images[:8], images[8:]]), output_signature=tf.TensorSpec(shape, tf.float32)
+        )
+        assert len(model.fit(data, verbose=0).history["loss"]) == 1
+
+
+@pytest.mark.parametrize("x", [None, "images", {"x": 1}, 3.0])
+def test_what_holds_no_images_is_a_type_error(model, x):
+    for method in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(TypeError, match="x must be images, or yield batches of them"):
+            method(x)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_gives_float32(policy, images):
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+        arrays = [*model.encode(images), model.generate(2), model.reconstruct(images)]
+        arrays += model.losses_per_image(images, np.zeros((16, 2)))
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays)
+
+
+def test_callbacks_know_that_lower_is_better(model, images):
+    stop = keras.callbacks.EarlyStopping(monitor="val_reconstruction_loss", patience=1)
+    fit(model, images, epochs=2, validation_data=images, callbacks=[stop])
+    assert stop.monitor_op(1, 2)
+
+
+def test_predict_with_steps_gives_what_was_predicted(model, images):
+    assert model.predict(images, steps=1, batch_size=4, verbose=0).shape == (4, 784)
+
+
+def test_a_configuration_can_be_used_twice(model):
+    config = model.get_config()
+    assert vae.VAE.from_config(config).name == vae.VAE.from_config(config).name
+
+
+def test_the_old_format_is_refused_before_it_loses_a_model(model, tmp_path):
+    with pytest.raises(ValueError, match=r"must end in \.keras"):
+        model.save(tmp_path / "model.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_files_are_value_errors(model, tmp_path):
+    path = tmp_path / "model.keras"
+    model.save(path)
+    sound = path.read_bytes()
+    for damaged in (b"", b"junk", sound[:1000], sound[:-3000], sound[:3000] + b"\xff" * 50 + sound[3050:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="path must"):
+            vae.load_model(path)
+    with pytest.raises(TypeError, match="path must be a string"):
+        vae.load_model(None)
+
+
+def test_networks_that_are_not_built_are_refused():
+    unbuilt = keras.Sequential([keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="encoder must be built"):
+        vae.VAE(unbuilt, vae.build_decoder())
+    with pytest.raises(ValueError, match="decoder must be built"):
+        vae.VAE(vae.build_encoder(), unbuilt)
