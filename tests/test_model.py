@@ -493,6 +493,7 @@ def test_batches_that_come_from_elsewhere_are_checked_too(model, images):
         assert np.isfinite(step(images)).all()
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of unknown length, too
 def test_datasets_of_open_shapes_train(model, images):
     tf = pytest.importorskip("tensorflow")
     for shape in ((None, None), None):

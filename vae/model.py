@@ -68,8 +68,6 @@ class VAE(ChunkedModel):
         self.beta = beta
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean(name="kl_loss")
-        for tracker in (self.reconstruction_tracker, self.kl_tracker):
-            tracker._direction = "down"  # so that EarlyStopping and ModelCheckpoint know which way is better
         # The encoder without its sampling layer: x -> [z_mean, z_log_sigma], sharing its layers.
         self._encode = Inference(keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model"))
         self._decode = Inference(decoder)
@@ -208,6 +206,10 @@ class VAE(ChunkedModel):
         x = self._check_data("x", x, y)
         if validation_data is not None:
             validation_data = self._check_validation(validation_data)
+        for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
+            # Of a term of the loss, EarlyStopping and ModelCheckpoint cannot tell that lower is better.
+            if getattr(callback, "mode", None) == "auto" and _names_a_term(getattr(callback, "monitor", "")):
+                callback.mode = "min"
         return super().fit(
             x, batch_size, epochs, verbose, callbacks, validation_split, validation_data, **kwargs
         )
@@ -503,6 +505,10 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     if not isinstance(model, VAE):
         raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
     return model
+
+
+def _names_a_term(metric: str) -> bool:
+    return metric.removeprefix("val_") in ("reconstruction_loss", "kl_loss")
 
 
 def _is_array(x: Any) -> bool:
