@@ -237,6 +237,14 @@ def test_runs_that_make_no_sense_are_refused(model, images, options, message):
         model.fit(images, **options)
 
 
+def test_a_model_that_is_not_compiled_says_so(images):
+    model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="model must be compiled first"):
+            method(images)
+    assert model.predict(images, verbose=0).shape == images.shape
+
+
 def test_an_infinite_learning_rate_is_refused(model, images):
     model.compile(keras.optimizers.Adam(float("inf")))
     with pytest.raises(ValueError, match="learning_rate must be finite"):

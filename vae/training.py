@@ -174,7 +174,8 @@ class ChunkedModel(keras.Model):
             ValueError: A batch size, number of epochs, split or learning rate that makes no sense.
             FloatingPointError: The loss became NaN or infinite (unless `TerminateOnNaN` is there).
         """
-        self._check_run(batch_size, epochs)
+        self._check_run(batch_size)
+        check_positive_int("epochs", epochs)
         batch_size = batch_size or RECIPE.batch_size
         callbacks, verbose = prepare_callbacks(callbacks, verbose)
         if validation_split and validation_data is None:
@@ -222,8 +223,7 @@ class ChunkedModel(keras.Model):
         **kwargs: Any,
     ) -> Any:
         """Evaluate on an array, in chunks, or on what yields batches."""
-        if batch_size is not None:
-            check_positive_int("batch_size", batch_size)
+        self._check_run(batch_size)
         if isinstance(x, np.ndarray):
             x, batch_size = self._chunks(x, batch_size or RECIPE.batch_size, steps), None
         return super().evaluate(
@@ -331,10 +331,11 @@ class ChunkedModel(keras.Model):
             steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)
         return Chunks(x, batch_size, steps, **order)
 
-    def _check_run(self, batch_size: Any, epochs: Any) -> None:
+    def _check_run(self, batch_size: Any) -> None:
+        if not self.compiled:
+            raise ValueError(f"model must be compiled first: call compile(); {self.name!r} is not.")
         if batch_size is not None:
             check_positive_int("batch_size", batch_size)
-        check_positive_int("epochs", epochs)
         rate: Any = getattr(self.optimizer, "learning_rate", None)
         if hasattr(rate, "assign") and not math.isfinite(float(rate)):
             raise ValueError(f"the optimizer's learning_rate must be finite; got {float(rate)}.")
