@@ -42,7 +42,7 @@ def test_no_image_is_dropped_and_none_comes_twice():
     x = np.arange(103).reshape(103, 1)
     for batch_size, steps in ((10, 3), (10, 1), (103, 5), (200, 5), (7, 100), (1, 20)):
         chunks = Chunks(x, batch_size, steps, seed=0)
-        seen = [part.reshape(-1) for i in range(len(chunks)) for part in chunks[i][0][:2]]
+        seen = [chunks[i][0].batches.reshape(-1) for i in range(len(chunks))]
         assert sorted(np.concatenate(seen)) == list(range(103))
         assert sum(len(chunks[i][0].rates) for i in range(len(chunks))) == math.ceil(103 / batch_size)
 
@@ -86,9 +86,9 @@ def test_a_run_can_be_continued_in_the_same_order(digits):
 
 def test_without_shuffling_the_order_is_kept():
     chunks = Chunks(np.arange(23).reshape(23, 1), 5, 2)
-    assert np.concatenate(
-        [p.reshape(-1) for i in range(len(chunks)) for p in chunks[i][0][:2]]
-    ).tolist() == list(range(23))
+    assert np.concatenate([chunks[i][0].batches.reshape(-1) for i in range(len(chunks))]).tolist() == list(
+        range(23)
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 32, 128, 1024])

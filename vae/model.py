@@ -17,8 +17,8 @@ from vae._checks import check_beta, check_images, check_points, check_positive_i
 from vae._keras import keras
 from vae.callbacks import plain_verbosity
 from vae.layers import reparameterize
-from vae.losses import kl_divergence, reconstruction_loss, vae_loss
-from vae.training import INFERENCE_BATCH, ChunkedModel, Chunks, Inference
+from vae.losses import kl_divergence, reconstruction_loss
+from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
 
 ops = keras.ops
 
@@ -107,11 +107,12 @@ class VAE(ChunkedModel):
         if y is not None and _static_shape(y) != _static_shape(x):
             raise ValueError(f"y must be x itself, or left out; got shape {y.shape}. {_NO_TARGETS}")
         x = self._as_input(x)
-        reconstruction, z_mean, z_log_sigma = self._forward(x, training=training)
-        # The trackers' terms stand in the loss as well; a compiled graph computes them once.
-        self.reconstruction_tracker.update_state(reconstruction_loss(x, reconstruction))
-        self.kl_tracker.update_state(kl_divergence(z_mean, z_log_sigma))
-        return ops.mean(vae_loss(x, reconstruction, z_mean, z_log_sigma, self._beta.value))
+        output, z_mean, z_log_sigma = self._forward(x, training=training)
+        reconstruction, kl = reconstruction_loss(x, output), kl_divergence(z_mean, z_log_sigma)
+        self.reconstruction_tracker.update_state(reconstruction)
+        self.kl_tracker.update_state(kl)
+        # The mean of `vae_loss`, term by term: the trackers take the same means, so both are computed once.
+        return ops.mean(reconstruction) + self._beta.value * ops.mean(kl)
 
     def _forward(self, x: Any, epsilon: Any = None, training: bool = False) -> tuple[Any, Any, Any]:
         if epsilon is None:
@@ -443,7 +444,7 @@ class VAE(ChunkedModel):
 
     def _check_first_batch(self, name: str, data: Any) -> None:
         """Check the first batch of what yields batches, where one can look without using it up."""
-        if isinstance(data, Chunks):
+        if yields_chunks(data):
             return  # made from an array that was checked
         if isinstance(data, keras.utils.PyDataset):
             batch = data[0]

@@ -39,9 +39,8 @@ RECIPE = Recipe(learning_rate=3e-3, warm_up=0.04, batch_size=32)
 class Chunk(NamedTuple):
     """Batches that one compiled call works through; the steps know a chunk by this type."""
 
-    rest: np.ndarray  # (1, fewer than batch_size, ...): in an epoch's first chunk, what fills no batch
-    batches: np.ndarray  # (steps, batch_size, ...)
-    rates: np.ndarray  # a learning rate for each step, the rest's first; read only where a schedule runs
+    batches: Any  # (steps, batch_size, ...)
+    rates: Any  # (steps,): a learning rate for each; read only where a schedule runs
 
 
 class Chunks(keras.utils.PyDataset):
@@ -64,14 +63,13 @@ class Chunks(keras.utils.PyDataset):
         rate: Callable[[np.ndarray], np.ndarray] = np.zeros_like,
     ) -> None:
         super().__init__()
-        self.x, self.batch_size, self.steps, self.seed, self.rate = (
-            x,
-            min(batch_size, len(x)),
-            steps,
-            seed,
-            rate,
-        )
+        self.x, self.seed, self.rate = x, seed, rate
+        self.batch_size = min(batch_size, len(x))
         self.steps_an_epoch = math.ceil(len(x) / self.batch_size)
+        # The rows of each chunk. What fills no batch comes first and is a chunk of its own: Keras
+        # looks at the first chunks to learn which sizes vary.
+        full = range(len(x) % self.batch_size, len(x), steps * self.batch_size)
+        self.bounds = sorted({0, *full, len(x)})
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,22 +79,51 @@ class Chunks(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         """Return the number of chunks."""
-        return max(1, math.ceil(len(self.x) // self.batch_size / self.steps))
+        return len(self.bounds) - 1
 
     def __getitem__(self, index: int) -> tuple[Chunk]:
-        """Return chunk `index` of the epoch.
+        """Return chunk `index` of the epoch."""
+        start, stop = self.bounds[index : index + 2]
+        rows = slice(start, stop) if self.order is None else self.order[start:stop]
+        images = np.asarray(self.x[rows])
+        batches = images.reshape(-1, min(self.batch_size, len(images)), *images.shape[1:])
+        first = self.epoch * self.steps_an_epoch + math.ceil(start / self.batch_size)
+        rates = self.rate(np.arange(first, first + len(batches), dtype=float))
+        return (Chunk(batches, rates.astype(np.float32)),)
 
-        What fills no batch comes first: Keras looks at the first chunks to learn which sizes vary.
+    def as_dataset(self) -> Any:
+        """Return the chunks as a `tf.data.Dataset`; TensorFlow only.
+
+        Keras would make one from a generator. But where TensorFlow builds such a dataset, it forbids
+        the C library to keep large blocks of memory for reuse, and steps take twice as long for good.
         """
-        rest = len(self.x) % self.batch_size
-        start, stop = (rest + i * self.steps * self.batch_size for i in (index, index + 1))
-        rows = slice(start if index else 0, stop)
-        images = np.asarray(self.x[rows] if self.order is None else self.x[self.order[rows]])
-        rest = 0 if index else rest
-        batches = images[rest:].reshape(-1, self.batch_size, *images.shape[1:])
-        first = self.epoch * self.steps_an_epoch + math.ceil(rows.start / self.batch_size)
-        rates = self.rate(np.arange(first, first + bool(rest) + len(batches), dtype=float))
-        return (Chunk(images[np.newaxis, :rest], batches, rates.astype(np.float32)),)
+        import tensorflow as tf
+
+        spec = self[0][0]
+
+        def chunk(index: Any) -> tuple[Chunk]:
+            read = partial(
+                tf.numpy_function, lambda i: tuple(self[i][0]), Tout=[spec.batches.dtype, tf.float32]
+            )
+            batches, rates = read([index])
+            batches.set_shape((None, None, *self.x.shape[1:]))
+            rates.set_shape((None,))
+            return (Chunk(batches, rates),)
+
+        options = tf.data.Options()
+        options.autotune.enabled = False  # there is nothing to tune, and to stop it can take seconds
+        return tf.data.Dataset.range(len(self)).map(chunk).prefetch(1).with_options(options)
+
+
+def _fed(x: Any) -> Any:
+    """Return chunks in the form in which Keras is to be given them; anything else as it is."""
+    return x.as_dataset() if isinstance(x, Chunks) and keras.backend.backend() == "tensorflow" else x
+
+
+def yields_chunks(x: Any) -> bool:
+    """Tell whether `x` are chunks, in either form."""
+    spec = getattr(x, "element_spec", None)
+    return isinstance(x, Chunks) or (isinstance(spec, tuple) and spec != () and isinstance(spec[0], Chunk))
 
 
 def _order(n: int, seed: int, epoch: int) -> np.ndarray:
@@ -203,11 +230,11 @@ class ChunkedModel(keras.Model):
             validation_data = self._chunks(validation_data, size, kwargs.get("validation_steps"))
         try:
             return super().fit(
-                x,
+                _fed(x),
                 epochs=epochs,
                 verbose=verbose,
                 callbacks=callbacks,
-                validation_data=validation_data,
+                validation_data=_fed(validation_data),
                 **kwargs,
             )
         finally:
@@ -227,7 +254,7 @@ class ChunkedModel(keras.Model):
         if isinstance(x, np.ndarray):
             x, batch_size = self._chunks(x, batch_size or RECIPE.batch_size, steps), None
         return super().evaluate(
-            x, batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
+            _fed(x), batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
         )
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -277,20 +304,13 @@ class ChunkedModel(keras.Model):
     def _loop_tensorflow(self, step: Callable[..., Any], scheduled: bool, chunk: Chunk) -> Any:
         import tensorflow as tf
 
-        def one(batch: Any, rate: Any) -> None:
-            if scheduled:
-                self._set_rate(rate)
-            step((batch,))
-
         def body(i: Any) -> Any:
-            one(chunk.batches[i], rates[i])
+            if scheduled:
+                self._set_rate(chunk.rates[i])
+            step((chunk.batches[i],))
             return i + 1
 
-        if chunk.rest.shape[1] != 0:  # some rest; or a size that varies, and the graph decides
-            tf.cond(tf.shape(chunk.rest)[1] > 0, lambda: one(chunk.rest[0], chunk.rates[0]), lambda: None)
-        steps = tf.shape(chunk.batches)[0]
-        rates = chunk.rates[tf.shape(chunk.rates)[0] - steps :]
-        tf.while_loop(lambda i: i < steps, body, [0])
+        tf.while_loop(lambda i: i < tf.shape(chunk.batches)[0], body, [0])
         return self.get_metrics_result()
 
     def _loop_jax(self, step: Callable[..., Any], scheduled: bool, state: Any, chunk: Chunk) -> Any:
@@ -300,10 +320,7 @@ class ChunkedModel(keras.Model):
             batch, rate = inputs
             return step(self._with_rate(state, rate) if scheduled else state, (batch,))[1], None
 
-        if chunk.rest.size:
-            state, _ = one(state, (chunk.rest[0], chunk.rates[0]))
-        rates = chunk.rates[len(chunk.rates) - len(chunk.batches) :]
-        state, _ = jax.lax.scan(one, state, (chunk.batches, rates))
+        state, _ = jax.lax.scan(one, state, tuple(chunk))
         with keras.StatelessScope(state_mapping=list(zip(self.metrics_variables, state[-1], strict=True))):
             return self.get_metrics_result(), state
 
@@ -314,8 +331,7 @@ class ChunkedModel(keras.Model):
         return trainable, non_trainable, optimizer, metrics
 
     def _loop_torch(self, step: Callable[..., Any], scheduled: bool, chunk: Chunk) -> Any:
-        batches = [*(chunk.rest if chunk.rest.shape[1] else []), *chunk.batches]
-        for batch, rate in zip(batches, chunk.rates, strict=True):
+        for batch, rate in zip(*chunk, strict=True):
             if scheduled:
                 self._set_rate(rate)
             logs = step((batch,))
