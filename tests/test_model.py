@@ -1,4 +1,6 @@
+import importlib.util
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -135,6 +137,7 @@ def test_compile_with_a_name_is_keras_own(model):
         lambda path: keras.callbacks.TerminateOnNaN(),
         lambda path: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
         lambda path: keras.callbacks.BackupAndRestore(path / "backup"),
+        lambda path: keras.callbacks.TensorBoard(path / "logs", histogram_freq=1),
     ],
 )
 def test_keras_callbacks_work(callback, model, images, tmp_path):
@@ -255,18 +258,22 @@ np.testing.assert_array_equal(clone.encode(x)[0], model.encode(x)[0])
 """
 
 
-def test_a_saved_model_gives_the_same_in_a_fresh_process(model, images, tmp_path):
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_saved_model_gives_the_same_in_a_fresh_process_of_every_backend(backend, model, images, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
     fit(model, images)
     model.save(tmp_path / "model.keras")
     script = [sys.executable, "-c", RELOAD, str(tmp_path / "model.keras"), str(tmp_path / "out.npz")]
-    subprocess.run(script, check=True, cwd=pathlib.Path(__file__).parents[1])
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    subprocess.run(script, check=True, cwd=pathlib.Path(__file__).parents[1], env=environment)
     x = np.random.default_rng(0).random((5, 784), dtype="float32")
     losses = model.losses_per_image(x, np.ones((5, 2)))
     with np.load(tmp_path / "out.npz") as out:
-        np.testing.assert_allclose(out["mean"], model.encode(x)[0], atol=1e-6)
-        np.testing.assert_allclose(out["image"], model.reconstruct(x), atol=1e-6)
-        np.testing.assert_allclose(out["grid"], losses[0], rtol=1e-5)
-        np.testing.assert_allclose(out["kl"], losses[1], rtol=1e-5)
+        np.testing.assert_allclose(out["mean"], model.encode(x)[0], atol=1e-5)
+        np.testing.assert_allclose(out["image"], model.reconstruct(x), atol=1e-5)
+        np.testing.assert_allclose(out["grid"], losses[0], atol=1e-4)
+        np.testing.assert_allclose(out["kl"], losses[1], atol=1e-4)
 
 
 def test_a_loaded_model_keeps_beta_optimizer_and_settings(images, tmp_path):

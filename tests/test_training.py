@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import vae
+from vae import training
 from vae.training import CHUNK_BYTES, RECIPE, Chunks, Inference, scheduled_rates, steps_a_chunk
 
 
@@ -117,6 +118,22 @@ def test_memmaps_train_and_stay_on_disk(digits, tmp_path):
     _, one = train(mapped, "auto")
     _, other = train(digits.x_train[:100], "auto")
     assert one == other
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="TensorFlow's datasets read on the CPU")
+def test_on_a_gpu_chunks_are_cut_from_data_that_went_there_once(digits, monkeypatch):
+    x, (_, expected) = digits.x_train[:70], train(digits.x_train[:70], 2)
+    moved, convert = [], keras.ops.convert_to_tensor
+    monkeypatch.setattr(training, "has_gpu", lambda: True)
+    monkeypatch.setattr(
+        keras.ops, "convert_to_tensor", lambda x, *a, **k: moved.append(x) or convert(x, *a, **k)
+    )
+    assert keras.ops.is_tensor(Chunks(training._near(x), 16, 2, seed=0)[1][0].batches)
+    _, history = train(x, 2)
+    assert history == expected
+    assert sum(isinstance(data, np.ndarray) and data.size == x.size for data in moved) == 2
+    monkeypatch.setattr(training, "GPU_BYTES", 1000)
+    assert isinstance(training._near(x), np.ndarray)
 
 
 @pytest.mark.parametrize("n", [1, 3, 16, 17])

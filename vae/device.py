@@ -53,6 +53,11 @@ def describe_device(require_gpu: bool = False) -> str:
     return text
 
 
+def has_gpu() -> bool:
+    """Tell whether the backend sees a GPU."""
+    return bool(_inspect_backend().gpus)
+
+
 def _inspect_backend() -> _Backend:
     name = keras.backend.backend()
     inspectors = {"tensorflow": _inspect_tensorflow, "jax": _inspect_jax, "torch": _inspect_torch}

@@ -17,8 +17,10 @@ from vae._checks import check_positive_int
 from vae._keras import keras
 from vae.callbacks import AtEpochBegin, plain_verbosity, prepare_callbacks, sets_learning_rate
 from vae.data import scale
+from vae.device import has_gpu
 
 CHUNK_BYTES = 4 * 2**20  # at most so much is copied and handed over at a time; Keras keeps a few in store
+GPU_BYTES = 2**30  # up to so much is copied to a GPU once a run, instead of a chunk at a time
 CHUNKS_AN_EPOCH = 5  # at least, so that a progress bar moves
 XLA_STEPS = 1500  # about so many steps pay for the seconds that XLA takes to compile, on TensorFlow's CPU
 INFERENCE_BATCH = 1024
@@ -47,7 +49,7 @@ class Chunks(keras.utils.PyDataset):
     """An array as chunks of batches, in an order that only (seed, epoch) decide.
 
     Args:
-        x: Array of shape (n, ...); of a memmap, only a chunk at a time is read.
+        x: Array of shape (n, ...), or a tensor; of a memmap, only a chunk at a time is read.
         batch_size: Rows a step.
         steps: Steps a chunk.
         seed: Of the order; None keeps the order of `x`.
@@ -56,7 +58,7 @@ class Chunks(keras.utils.PyDataset):
 
     def __init__(
         self,
-        x: np.ndarray,
+        x: Any,
         batch_size: int,
         steps: int,
         seed: int | None = None,
@@ -85,7 +87,7 @@ class Chunks(keras.utils.PyDataset):
         """Return chunk `index` of the epoch."""
         start, stop = self.bounds[index : index + 2]
         rows = slice(start, stop) if self.order is None else self.order[start:stop]
-        images = np.asarray(self.x[rows])
+        images = self.x[rows]
         batches = images.reshape(-1, min(self.batch_size, len(images)), *images.shape[1:])
         first = self.epoch * self.steps_an_epoch + math.ceil(start / self.batch_size)
         rates = self.rate(np.arange(first, first + len(batches), dtype=float))
@@ -345,7 +347,7 @@ class ChunkedModel(keras.Model):
             steps = 1
         elif steps == "auto":
             steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)
-        return Chunks(x, batch_size, steps, **order)
+        return Chunks(_near(x), batch_size, steps, **order)
 
     def _check_run(self, batch_size: Any) -> None:
         if not self.compiled:
@@ -367,7 +369,8 @@ class ChunkedModel(keras.Model):
         undecided = (
             self._own_settings["jit_compile"] == "auto" and not self.jit_compile and not self.run_eagerly
         )
-        if undecided and _tensorflow_on_cpu() and int(self.optimizer.iterations) + steps >= XLA_STEPS:
+        on_cpu = keras.backend.backend() == "tensorflow" and not has_gpu()
+        if undecided and on_cpu and int(self.optimizer.iterations) + steps >= XLA_STEPS:
             self.jit_compile, self.train_function, self.test_function = True, None, None
 
 
@@ -387,12 +390,13 @@ def _at_pace(step: Callable[..., Any]) -> Callable[..., Any]:
     return paced
 
 
-def _tensorflow_on_cpu() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
+def _near(x: np.ndarray) -> Any:
+    """Copy images to the GPU if there is one with room: chunks are cut out there.
 
-    return not tf.config.list_physical_devices("GPU")
+    On TensorFlow they stay an array: its datasets read on the CPU, and ahead of the computation.
+    """
+    fits = x.nbytes <= GPU_BYTES and keras.backend.backend() != "tensorflow" and has_gpu()
+    return keras.ops.convert_to_tensor(x) if fits else x
 
 
 def scheduled_rates(step: Any, total: int) -> Any:
