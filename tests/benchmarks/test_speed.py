@@ -21,7 +21,7 @@ pytestmark = pytest.mark.benchmark
 WORKER = pathlib.Path(__file__).with_name("worker.py")
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 INSTALLED = [name for name, module in BACKENDS.items() if importlib.util.find_spec(module)]
-ROUNDS = 1
+ROUNDS = 2
 
 
 def measure(what, *arguments, backend="tensorflow"):
