@@ -105,3 +105,61 @@ def test_the_log_sigma_head_is_clipped_however_large_its_weights():
 def test_bad_arguments_are_refused(builder, arguments, message):
     with pytest.raises(ValueError, match=message):
         getattr(vae, builder)(**arguments)
+
+
+# Convolutional
+
+
+@pytest.mark.parametrize("image_shape", [(28, 28, 1), (33, 21, 3), (5, 7, 1), (1, 1, 1), (64, 48, 3)])
+def test_convolutional_networks_fit_any_image(image_shape):
+    encoder = vae.build_conv_encoder(image_shape, latent_dim=3)
+    decoder = vae.build_conv_decoder(3, image_shape=image_shape)
+    assert [tuple(output.shape) for output in encoder.outputs] == [(None, 3)] * 3
+    assert decoder.output_shape == (None, *image_shape)
+    images = keras.ops.convert_to_numpy(decoder(np.zeros((2, 3), "float32")))
+    assert images.shape == (2, *image_shape)
+    assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_convolutional_networks_have_the_heads_and_names_of_the_dense_ones():
+    names = [layer.name for layer in vae.build_conv_encoder().layers]
+    assert names == [
+        *("Encoder-Input-Layer", "Encoder-Conv-Layer-1", "Encoder-Conv-Layer-2", "Encoder-Flatten-Layer"),
+        *("Encoder-Hidden-Layer-1", "Z-Mean", "Z-Log-Sigma", "Z-Sampling-Layer"),
+    ]
+    decoder = vae.build_conv_decoder()
+    assert (decoder.name, decoder.layers[-1].name) == ("Decoder-Model", "Decoder-Output-Layer")
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (9, 6, 3)])
+def test_a_convolutional_model_trains_and_comes_back(shape, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
+    image_shape = (*shape, 1)[:3]
+    keras.utils.set_random_seed(0)
+    model = vae.VAE(
+        vae.build_conv_encoder(image_shape, (4, 8)), vae.build_conv_decoder(2, (8, 4), image_shape)
+    )
+    model.compile()
+    history = model.fit(images, epochs=2, batch_size=8, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert model.reconstruct(images).shape == images.shape
+    model.save(tmp_path / "model.keras")
+    loaded = vae.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.reconstruct(images), model.reconstruct(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "message"),
+    [
+        (vae.build_conv_encoder, {"image_shape": (28, 28)}, "image_shape must be .height, width, channels"),
+        (vae.build_conv_encoder, {"image_shape": (28, 0, 1)}, "image_shape.1. must be a positive"),
+        (vae.build_conv_encoder, {"filters": (32, -1)}, "filters.1. must be a positive"),
+        (vae.build_conv_encoder, {"filters": 32}, "filters must be a sequence"),
+        (vae.build_conv_decoder, {"image_shape": 28}, "image_shape must be a sequence"),
+        (vae.build_conv_decoder, {"latent_dim": 0}, "latent_dim must be a positive"),
+        (vae.build_conv_decoder, {"output_activation": "no"}, "output_activation must be a name"),
+    ],
+)
+def test_convolutional_sizes_are_checked(build, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)

@@ -2,6 +2,7 @@ import io
 import re
 
 import keras
+import numpy as np
 import pytest
 
 import vae
@@ -92,3 +93,64 @@ def test_anything_that_a_callback_logs_is_printed(capsys):
     log.on_epoch_begin(0)
     log.on_epoch_end(0, {"loss": 1.0, "note": "fine"})
     assert capsys.readouterr().out.endswith("loss 1.000   note fine\n")
+
+
+# Warm-up and film
+
+
+def betas_of(model, images, callback, epochs):
+    seen = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.beta))
+    model.fit(images, epochs=epochs, verbose=0, callbacks=[callback, note])
+    return seen
+
+
+def test_beta_warms_up_and_stays(model, images):
+    assert betas_of(model, images, vae.BetaWarmUp(4), 6) == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert model.beta == 1
+    assert betas_of(model, images, vae.BetaWarmUp(2, beta=3.0), 2) == [1.5, 3]
+
+
+def test_the_warm_up_weighs_the_loss(model, images):
+    history = model.fit(images, epochs=1, verbose=0, callbacks=[vae.BetaWarmUp(1, beta=0.0)]).history
+    assert history["loss"][0] == pytest.approx(history["reconstruction_loss"][0], rel=1e-5)
+
+
+def test_a_warm_up_that_never_ends_is_told(model, images):
+    with pytest.warns(UserWarning, match="never trains at its full beta"):
+        model.fit(images, epochs=2, verbose=0, callbacks=[vae.BetaWarmUp(5)])
+    assert model.beta == 1
+
+
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"epochs": 2, "beta": -1}, {"epochs": 2, "beta": np.nan}])
+def test_a_warm_up_checks_its_arguments(options):
+    with pytest.raises(ValueError, match="must be"):
+        vae.BetaWarmUp(**options)
+
+
+def test_the_film_holds_a_frame_an_epoch(model, images):
+    film = vae.TrainingFilm(images, np.arange(16) % 3, n=4, limit=1.5)
+    model.fit(images, epochs=2, verbose=0, callbacks=[film])
+    assert film.epochs == [0, 1, 2]
+    assert film.losses[0] is None
+    assert all(np.isfinite(film.losses[1:]))
+    np.testing.assert_array_equal(film.z_mean[-1], model.encode(images)[0])
+    corner = model.decode([[-1.5, 1.5]])[0]  # top left
+    np.testing.assert_allclose(film.grids[-1][0] / 255, corner, atol=0.003)
+    assert film.grids[0].shape == (16, 784)
+
+
+def test_a_long_run_gives_a_short_film(model, images):
+    film = vae.TrainingFilm(images, n=2, every=3)
+    model.fit(images, epochs=7, verbose=0, callbacks=[film])
+    assert film.epochs == [0, 3, 6]
+
+
+def test_the_film_refuses_what_it_cannot_show(images):
+    model = vae.VAE(vae.build_encoder(latent_dim=3), vae.build_decoder(3))
+    model.compile()
+    with pytest.raises(ValueError, match="2 latent dimensions"):
+        model.fit(images, verbose=0, callbacks=[vae.TrainingFilm(images)])
+    for options in ({"n": 0}, {"limit": 0}, {"every": 0}, {"labels": [1]}):
+        with pytest.raises(ValueError, match="must"):
+            vae.TrainingFilm(images, **options)

@@ -115,3 +115,26 @@ def test_terms_of_different_numbers_of_images_are_refused():
 def test_what_is_no_tensor_is_a_type_error(value):
     with pytest.raises((TypeError, ValueError), match="z_mean must"):
         vae.kl_divergence(value, value)
+
+
+# Bernoulli
+
+
+def test_the_bernoulli_loss_is_the_cross_entropy_summed_over_pixels():
+    x = np.array([[0.0, 1.0, 0.3], [1.0, 1.0, 0.0]], "float32")
+    p = np.array([[0.1, 0.8, 0.3], [0.5, 0.9, 0.2]], "float32")
+    expected = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(vae.bernoulli_loss(x, p)), expected, rtol=1e-5)
+
+
+def test_the_bernoulli_loss_stays_finite_where_the_decoder_is_sure_and_wrong():
+    worst = float(vae.bernoulli_loss([[1.0]], [[0.0]])[0])
+    assert worst == pytest.approx(-np.log(1e-7), rel=1e-3)
+    assert float(vae.bernoulli_loss([[0.0]], [[0.0]])[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_bernoulli_loss_checks_as_the_other_does():
+    with pytest.raises(ValueError, match="must have one shape"):
+        vae.bernoulli_loss(np.zeros((2, 3)), np.zeros((2, 4)))
+    with pytest.raises(TypeError, match="x must hold floats"):
+        vae.bernoulli_loss(np.zeros((2, 3), "uint8"), np.zeros((2, 3)))

@@ -153,7 +153,7 @@ def test_run_it_and_test_it_are_one_line_each():
     for heading in ("Run it", "Test it"):
         assert "\n" not in block(heading, "bash")
     assert block("Run it", "bash").endswith("--execute notebooks/vae_tutorial.ipynb")
-    assert block("Test it", "bash").endswith("pytest")
+    assert block("Test it", "bash").endswith("pytest -n 2")
 
 
 def test_the_script_in_the_readme_runs(tmp_path):

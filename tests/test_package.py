@@ -15,8 +15,19 @@ ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "plotly", "sklearn", "numpy")
 # The order of the house: a module imports only from those before it (see README, "How it is built").
 ORDER = [
-    *("_keras", "_checks", "data", "layers", "losses", "builders"),
-    *("device", "callbacks", "training", "model", "figures"),
+    *("_keras", "_checks", "_progress", "_files", "data", "images", "layers", "losses", "builders"),
+    *(
+        "device",
+        "callbacks",
+        "training",
+        "model",
+        "latent",
+        "evaluation",
+        "figures",
+        "explorer",
+        "cli",
+        "__main__",
+    ),
 ]
 
 

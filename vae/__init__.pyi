@@ -1,5 +1,11 @@
-from .builders import build_autoencoder, build_decoder, build_encoder
-from .callbacks import EpochLog
+from .builders import (
+    build_autoencoder,
+    build_conv_decoder,
+    build_conv_encoder,
+    build_decoder,
+    build_encoder,
+)
+from .callbacks import BetaWarmUp, EpochLog, TrainingFilm
 from .data import (
     Dataset,
     DatasetIntegrityError,
@@ -10,34 +16,61 @@ from .data import (
     load_mnist,
 )
 from .device import describe_device
+from .evaluation import (
+    Judge,
+    active_units,
+    elbo,
+    frechet_distance,
+    log_likelihood,
+    nearest_neighbor_accuracy,
+)
+from .explorer import explore
 from .figures.algorithms import plot_algorithms
 from .figures.diagrams import plot_architecture, plot_model
 from .figures.digits import plot_digit, plot_digit_grid, plot_digits, plot_reconstructions
 from .figures.display import show
+from .figures.film import plot_training_film
 from .figures.latent import plot_latent_intuition, plot_latent_space
 from .figures.losses import plot_loss
+from .images import load_images
+from .latent import interpolate, latent_center
 from .layers import Sampling
-from .losses import kl_divergence, reconstruction_loss, vae_loss
+from .losses import bernoulli_loss, kl_divergence, reconstruction_loss, vae_loss
 from .model import VAE, load_model
 
 __version__: str
 __all__ = [
     "VAE",
+    "BetaWarmUp",
     "Dataset",
     "DatasetIntegrityError",
     "DatasetUnavailableError",
     "EpochLog",
+    "Judge",
     "Sampling",
+    "TrainingFilm",
+    "active_units",
+    "bernoulli_loss",
     "build_autoencoder",
+    "build_conv_decoder",
+    "build_conv_encoder",
     "build_decoder",
     "build_encoder",
     "describe_device",
+    "elbo",
+    "explore",
     "flatten",
+    "frechet_distance",
+    "interpolate",
     "kl_divergence",
+    "latent_center",
     "load_dataset",
     "load_digits",
+    "load_images",
     "load_mnist",
     "load_model",
+    "log_likelihood",
+    "nearest_neighbor_accuracy",
     "plot_algorithms",
     "plot_architecture",
     "plot_digit",
@@ -48,6 +81,7 @@ __all__ = [
     "plot_loss",
     "plot_model",
     "plot_reconstructions",
+    "plot_training_film",
     "reconstruction_loss",
     "show",
     "vae_loss",

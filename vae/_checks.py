@@ -114,3 +114,17 @@ def check_beta(name: str, value: Any) -> float:
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < np.inf:
         return float(value)
     raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}.")
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return a finite float above 0."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < np.inf:
+        return float(value)
+    raise ValueError(f"{name} must be a finite number above 0; got {value!r}.")
+
+
+def check_choice(name: str, value: Any, choices: Any) -> str:
+    """Return one of a few strings."""
+    if isinstance(value, str) and value in choices:
+        return value
+    raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}.")

@@ -27,7 +27,7 @@ def _stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not KeyboardInterrupt, after which nobody wants to read them
             held.seek(0)
             os.write(saved, held.read())
             raise

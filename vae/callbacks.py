@@ -1,11 +1,15 @@
-"""What stands around a training run: its progress, its guard, and the learning rate of the recipe."""
+"""What stands around a training run: its progress, its guard, a warm-up of beta, a film."""
 
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from vae._checks import check_beta, check_images, check_labels, check_positive, check_positive_int
 from vae._keras import keras
 
 LINES = 25  # about so many lines for a run, however many epochs it has
@@ -56,6 +60,124 @@ def _number(value: Any) -> str:
         return f"{value:#.4g}"
     except (TypeError, ValueError):  # a callback may log anything
         return str(value)
+
+
+class BetaWarmUp(keras.callbacks.Callback):
+    """Raise a VAE's beta from a small part to the whole over the first epochs.
+
+    With the KL term weak at first, latent dimensions are taken into use before it can switch them off
+    (Bowman et al. 2016, arXiv 1511.06349, section 3.1; Soenderby et al. 2016, arXiv 1602.02282). Epoch
+    i of the `epochs` of the warm-up trains at beta * i / epochs, counted from 1; all later ones at
+    beta. Losses of epochs with different beta do not compare: look at their terms.
+
+    Args:
+        epochs: Length of the warm-up.
+        beta: What to end at; None takes the model's own beta, as it is when `fit` begins.
+
+    Raises:
+        ValueError: `epochs` is no positive whole number, or `beta` negative or not finite.
+
+    Example:
+        >>> import numpy as np, vae
+        >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder(), beta=2.0)
+        >>> model.compile()
+        >>> images = np.zeros((8, 784))
+        >>> history = model.fit(images, epochs=3, verbose=0, callbacks=[vae.BetaWarmUp(2)])
+        >>> model.beta
+        2.0
+    """
+
+    def __init__(self, epochs: int, beta: float | None = None) -> None:
+        super().__init__()
+        self.epochs = check_positive_int("epochs", epochs)
+        self.beta = None if beta is None else check_beta("beta", beta)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Note where to end, and warn of a run that is too short to get there."""
+        self._goal = self.model.beta if self.beta is None else self.beta
+        if (self.params.get("epochs") or self.epochs) < self.epochs:
+            warnings.warn(
+                f"BetaWarmUp takes {self.epochs} epochs, but training ends after {self.params['epochs']}: "
+                "the model never trains at its full beta.",
+                stacklevel=2,
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the epoch's beta."""
+        self.model.beta = self._goal * min(1.0, (epoch + 1) / self.epochs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Leave the full beta, also where training stopped early."""
+        self.model.beta = self._goal
+
+
+class TrainingFilm(keras.callbacks.Callback):
+    """Record, before training and after each epoch, the latent plane and a grid of decoded points.
+
+    `plot_training_film` shows what it recorded. For a `VAE` of two latent dimensions.
+
+    Args:
+        x: Images to follow; 1,000 to 2,000 show the plane well.
+        labels: One label an image, or None.
+        n: Points along each side of the grid.
+        limit: The grid reaches from -limit to limit in both dimensions.
+        every: Epochs from one frame to the next.
+
+    Attributes:
+        epochs: Number of the epoch of each frame; 0 is the untrained model.
+        z_mean: Of each frame, float32, shape (images, 2).
+        grids: Of each frame, the decoded grid, uint8, shape (n * n, ...), its first row at the top.
+        losses: Of each frame; None before training.
+
+    Raises:
+        ValueError: `n` or `every` is no positive whole number, `limit` not above 0, or images or
+            labels of a wrong shape or range.
+        TypeError: Images of a type other than uint8 or float.
+
+    Example:
+        >>> import vae
+        >>> digits = vae.load_digits()
+        >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+        >>> model.compile()
+        >>> film = vae.TrainingFilm(digits.x_test, digits.y_test, n=5)
+        >>> history = model.fit(digits.x_train, epochs=2, verbose=0, callbacks=[film])
+        >>> film.epochs
+        [0, 1, 2]
+    """
+
+    def __init__(
+        self, x: Any, labels: Any = None, *, n: int = 12, limit: float = 2.5, every: int = 1
+    ) -> None:
+        super().__init__()
+        self.x = check_images("x", x)
+        self.labels = None if labels is None else check_labels("labels", labels, len(self.x))
+        self.n, self.limit = check_positive_int("n", n), check_positive("limit", limit)
+        self.every = check_positive_int("every", every)
+        self.epochs: list[int] = []
+        self.z_mean: list[np.ndarray] = []
+        self.grids: list[np.ndarray] = []
+        self.losses: list[float | None] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Record the model as it is before training, unless a film is being continued."""
+        if not self.epochs:
+            self._record(0, None)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Record a frame, if it is one's turn."""
+        if (epoch + 1) % self.every == 0:
+            self._record(epoch + 1, (logs or {}).get("loss"))
+
+    def _record(self, epoch: int, loss: float | None) -> None:
+        latent_dim = self.model.decoder.input_shape[-1]
+        if latent_dim != 2:
+            raise ValueError(f"TrainingFilm must have a model of 2 latent dimensions; got {latent_dim}.")
+        across, up = np.meshgrid(*2 * [np.linspace(-self.limit, self.limit, self.n)])
+        points = np.stack([across, up[::-1]], axis=-1).reshape(-1, 2)
+        self.epochs.append(epoch)
+        self.z_mean.append(self.model.encode(self.x)[0])
+        self.grids.append(np.rint(255 * np.clip(self.model.decode(points), 0, 1)).astype(np.uint8))
+        self.losses.append(loss)
 
 
 class NonFiniteGuard(keras.callbacks.Callback):

@@ -44,7 +44,8 @@ class Dataset:
         y_train: Their labels, uint8, shape (n,).
         x_test: Images kept apart, like `x_train`.
         y_test: Their labels, like `y_train`.
-        name: "mnist" or "digits".
+        name: "mnist", "digits", or the name of the folder that the images came from.
+        class_names: The name of each label, in order; empty where labels have none, as digits.
 
     Example:
         >>> import vae
@@ -58,6 +59,7 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     name: str
+    class_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Name, numbers of images and their size; the arrays themselves would fill pages."""
@@ -238,11 +240,11 @@ def _find_mnist(path: Any) -> tuple[Dataset | None, list[str]]:
     for label, place in places.items():
         arrays = _read_place(os.path.expanduser(place))
         if arrays is not None:
-            return Dataset(**arrays, name="mnist"), [*report, label]
+            return Dataset(**arrays, name="mnist", class_names=()), [*report, label]
         report.append(f"{label}: no MNIST at {place}" if place else f"{label}: not set")
     if path is None:
         try:
-            return Dataset(**_download(), name="mnist"), [*report, "a download"]
+            return Dataset(**_download(), name="mnist", class_names=()), [*report, "a download"]
         except OSError as error:
             report.append(f"download: {textwrap.shorten(str(error), 300)}")
     return None, report

@@ -19,6 +19,8 @@ from vae._keras import keras
 
 ops = keras.ops
 
+_TINY = 1e-7  # the least probability of a pixel; log(0) would be infinite
+
 
 def kl_divergence(z_mean: Any, z_log_sigma: Any) -> Any:
     """Return KL(N(z_mean, sigma^2) || N(0, I)) with sigma = exp(z_log_sigma), one number an image.
@@ -80,6 +82,41 @@ def reconstruction_loss(x: Any, reconstruction: Any) -> Any:
     _check_same_shape("x", x, "reconstruction", reconstruction)
     squares = ops.square(x - reconstruction)
     return ops.sum(squares, axis=tuple(range(1, len(x.shape))))
+
+
+@keras.saving.register_keras_serializable(package="vae")
+def bernoulli_loss(x: Any, reconstruction: Any) -> Any:
+    """Return the binary cross-entropy summed over all pixels, one number an image.
+
+    The negative log-likelihood, in nats, of black-and-white pixels of which each is white with the
+    probability that the decoder gives (Kingma & Welling 2014, arXiv 1312.6114, appendix C.1). On grey
+    values it is a loss in wide use, but no likelihood: its least value is then above 0.
+
+    Args:
+        x: Images, shape (batch, ...), floats in [0, 1].
+        reconstruction: The same shape: probabilities. They are clipped to [1e-7, 1 - 1e-7].
+
+    Returns:
+        Shape (batch,).
+
+    Raises:
+        ValueError: The two shapes differ.
+        TypeError: `x` or `reconstruction` are integers: scale them first, with `vae.flatten`.
+
+    Example:
+        >>> import vae
+        >>> round(float(vae.bernoulli_loss([[0.0, 1.0]], [[0.5, 0.5]])[0]), 4)
+        1.3863
+    """
+    x, reconstruction = _as_floats("x", x), _as_floats("reconstruction", reconstruction)
+    _check_same_shape("x", x, "reconstruction", reconstruction)
+    p = ops.clip(reconstruction, _TINY, 1 - _TINY)
+    nats = -(x * ops.log(p) + (1 - x) * ops.log(1 - p))
+    return ops.sum(nats, axis=tuple(range(1, len(x.shape))))
+
+
+# The choices of VAE(reconstruction=...)
+RECONSTRUCTION_LOSSES = {"mse": reconstruction_loss, "bernoulli": bernoulli_loss}
 
 
 def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: float = 1.0) -> Any:

@@ -29,13 +29,14 @@ INFERENCE_BATCH = 1024
 class Recipe(NamedTuple):
     """How a model is trained that was compiled without an optimizer: by Adam, on a schedule."""
 
-    learning_rate: float  # the highest
+    learning_rate: float  # the highest, for models of up to so many
+    weights: int  # weights; beyond, it falls with the square root of their number
     warm_up: float  # share of all steps in which the rate rises; without it some seeds diverge
     batch_size: int
 
 
 # Measured on the default model and MNIST; the table is in the README.
-RECIPE = Recipe(learning_rate=3e-3, warm_up=0.04, batch_size=32)
+RECIPE = Recipe(learning_rate=3e-3, weights=110_000, warm_up=0.04, batch_size=32)
 
 
 class Chunk(NamedTuple):
@@ -169,7 +170,8 @@ class ChunkedModel(keras.Model):
         self._follows_recipe, self._scheduled = optimizer is None, False
         self._own_settings = {"steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
         if optimizer is None:
-            optimizer = keras.optimizers.Adam(RECIPE.learning_rate)
+            self._highest_rate = RECIPE.learning_rate * min(1, RECIPE.weights / self.count_params()) ** 0.5
+            optimizer = keras.optimizers.Adam(self._highest_rate)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -214,7 +216,7 @@ class ChunkedModel(keras.Model):
         steps = math.ceil(len(x) / batch_size) if in_chunks else 0
         self._choose_functions(scheduled and in_chunks, epochs * steps)
         if in_chunks:
-            rate = partial(scheduled_rates, total=epochs * steps) if scheduled else np.zeros_like
+            rate = self._schedule(epochs * steps) if scheduled else np.zeros_like
             seed = _run_seed() if kwargs.pop("shuffle", True) else None
             x = self._chunks(x, batch_size, seed=seed, rate=rate)
             callbacks.insert(0, AtEpochBegin(x.set_epoch))
@@ -222,9 +224,8 @@ class ChunkedModel(keras.Model):
         else:
             kwargs.update(batch_size=batch_size if isinstance(x, np.ndarray) else None)
             if scheduled:  # batches come from elsewhere: the rate moves once an epoch
-                callbacks.insert(
-                    0, AtEpochBegin(lambda epoch: self._set_rate(scheduled_rates(epoch, epochs)))
-                )
+                rate = self._schedule(epochs)
+                callbacks.insert(0, AtEpochBegin(lambda epoch: self._set_rate(rate(epoch))))
             if not isinstance(x, np.ndarray | keras.utils.PyDataset):
                 kwargs.setdefault("shuffle", False)  # a dataset brings its own order; Keras warns otherwise
         if isinstance(validation_data, np.ndarray):
@@ -241,7 +242,7 @@ class ChunkedModel(keras.Model):
             )
         finally:
             if scheduled:
-                self._set_rate(RECIPE.learning_rate)  # a second fit starts a new schedule
+                self._set_rate(self._highest_rate)  # a second fit starts a new schedule
 
     def evaluate(
         self,
@@ -343,7 +344,8 @@ class ChunkedModel(keras.Model):
 
     def _chunks(self, x: np.ndarray, batch_size: int, limit: int | None = None, **order: Any) -> Chunks:
         steps = self._own_settings["steps_per_execution"]
-        if limit is not None:  # Keras counts its limits in what it is handed: here, chunks
+        one_by_one = steps == "auto" and keras.backend.backend() == "jax" and self._loops_badly()
+        if limit is not None or one_by_one:  # Keras counts its limits in what it is handed: here, chunks
             steps = 1
         elif steps == "auto":
             steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)
@@ -358,6 +360,13 @@ class ChunkedModel(keras.Model):
         if hasattr(rate, "assign") and not math.isfinite(float(rate)):
             raise ValueError(f"the optimizer's learning_rate must be finite; got {float(rate)}.")
 
+    def _loops_badly(self) -> bool:
+        """Tell whether XLA had better not loop over steps: on a CPU, its convolutions are then far slower."""
+        return any(len(variable.shape) == 4 for variable in self.trainable_variables) and not has_gpu()
+
+    def _schedule(self, total: int) -> Callable[[Any], Any]:
+        return partial(scheduled_rates, total=total, highest=self._highest_rate)
+
     def _set_rate(self, rate: Any) -> None:
         self.optimizer.learning_rate.assign(rate)
 
@@ -369,7 +378,7 @@ class ChunkedModel(keras.Model):
         undecided = (
             self._own_settings["jit_compile"] == "auto" and not self.jit_compile and not self.run_eagerly
         )
-        on_cpu = keras.backend.backend() == "tensorflow" and not has_gpu()
+        on_cpu = keras.backend.backend() == "tensorflow" and not has_gpu() and not self._loops_badly()
         if undecided and on_cpu and int(self.optimizer.iterations) + steps >= XLA_STEPS:
             self.jit_compile, self.train_function, self.test_function = True, None, None
 
@@ -399,10 +408,10 @@ def _near(x: np.ndarray) -> Any:
     return keras.ops.convert_to_tensor(x) if fits else x
 
 
-def scheduled_rates(step: Any, total: int) -> Any:
+def scheduled_rates(step: Any, total: int, highest: float = RECIPE.learning_rate) -> Any:
     """Return the recipe's learning rate at each step of `total`: a short rise, then half a cosine to 0."""
     rise = np.minimum(1, (step + 1) / max(1, RECIPE.warm_up * total))
-    return RECIPE.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * step / total))
+    return highest * rise * 0.5 * (1 + np.cos(np.pi * step / total))
 
 
 def _run_seed() -> int:
@@ -434,10 +443,11 @@ class Inference:
 
     Args:
         network: A built `keras.Model`.
+        batch_size: Rows computed at a time.
     """
 
-    def __init__(self, network: keras.Model) -> None:
-        self.network = network
+    def __init__(self, network: keras.Model, batch_size: int = INFERENCE_BATCH) -> None:
+        self.network, self.batch_size = network, batch_size
         makers = {
             "tensorflow": self._compile_tensorflow,
             "jax": self._compile_jax,
@@ -445,11 +455,12 @@ class Inference:
         }
         self._compute = makers[keras.backend.backend()]()
 
-    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
-        """Return the network's outputs for all of `x`, as arrays."""
-        batches = (scale(x[start : start + INFERENCE_BATCH]) for start in range(0, len(x), INFERENCE_BATCH))
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Return the network's outputs for all rows of its inputs, as arrays."""
+        n = len(inputs[0])
+        batches = ([scale(x[i : i + self.batch_size]) for x in inputs] for i in range(0, n, self.batch_size))
         outputs = [
-            [_as_float32(output)[: len(batch)] for output in keras.tree.flatten(self._compute(batch))]
+            [_as_float32(output)[: len(batch[0])] for output in keras.tree.flatten(self._compute(*batch))]
             for batch in batches
         ]
         return [
@@ -457,32 +468,39 @@ class Inference:
             for parts in zip(*outputs, strict=True)
         ]
 
-    def _compile_tensorflow(self) -> Callable[[np.ndarray], Any]:
+    def _compute_with(self, inputs: Any) -> Any:
+        return self.network(inputs[0] if len(inputs) == 1 else list(inputs))
+
+    def _compile_tensorflow(self) -> Callable[..., Any]:
         import tensorflow as tf
 
-        signature = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.float32)
-        return tf.function(lambda x: self.network(x), input_signature=[signature])
+        signature = [tf.TensorSpec((None, *x.shape[1:]), tf.float32) for x in self.network.inputs]
+        return tf.function(lambda *inputs: self._compute_with(inputs), input_signature=signature)
 
-    def _compile_jax(self) -> Callable[[np.ndarray], Any]:
+    def _compile_jax(self) -> Callable[..., Any]:
         import jax
 
-        stateless = jax.jit(lambda *args: self.network.stateless_call(*args)[0])
+        network = self.network
 
-        def compute(x: np.ndarray) -> Any:
+        @jax.jit
+        def stateless(trainable: Any, rest: Any, inputs: Any) -> Any:
+            return network.stateless_call(trainable, rest, inputs[0] if len(inputs) == 1 else inputs)[0]
+
+        def compute(*inputs: np.ndarray) -> Any:
             # Every size is compiled anew: the next power of two serves many.
-            size = 1 << (len(x) - 1).bit_length()
-            padded = np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
-            groups = self.network.trainable_variables, self.network.non_trainable_variables
+            extra = (1 << (len(inputs[0]) - 1).bit_length()) - len(inputs[0])
+            padded = [np.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1)) for x in inputs]
+            groups = network.trainable_variables, network.non_trainable_variables
             return stateless(*([variable.value for variable in group] for group in groups), padded)
 
         return compute
 
-    def _compile_torch(self) -> Callable[[np.ndarray], Any]:
+    def _compile_torch(self) -> Callable[..., Any]:
         import torch
 
         @torch.no_grad()
-        def compute(x: np.ndarray) -> Any:
-            return self.network(x)
+        def compute(*inputs: np.ndarray) -> Any:
+            return self._compute_with(inputs)
 
         return compute
 

@@ -59,3 +59,11 @@ def to_pictures(
 def draw_picture(ax: Axes, picture: np.ndarray, **kwargs: Any) -> None:
     """Draw one picture over the whole range, black to white, without blending pixels."""
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **kwargs)
+
+
+def to_mosaic(pictures: np.ndarray, n: int) -> np.ndarray:
+    """Join n * n pictures, the first row of them at the top, into one."""
+    height, width, *channels = pictures.shape[1:]
+    # Row, column, y, x becomes row, y, column, x: every row of cells turns into rows of pixels.
+    rows = pictures.reshape(n, n, height, width, *channels).swapaxes(1, 2)
+    return rows.reshape(n * height, n * width, *channels)

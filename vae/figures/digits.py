@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from vae._checks import check_labels, check_points, check_positive_int
 from vae.data import flatten
-from vae.figures._shared import Picture, draw_picture, to_pictures
+from vae.figures._shared import Picture, draw_picture, to_mosaic, to_pictures
 
 Shape = tuple[int, ...] | None
 
@@ -117,10 +117,7 @@ def plot_digit_grid(
     z[:, :, across] = coordinates
     z[:, :, up] = coordinates[::-1, None]  # the first row of an image is the top one
     pictures = _decode(model, z.reshape(n * n, latent_dim), image_shape)
-    height, width, *channels = pictures.shape[1:]
-    # Row, column, y, x becomes row, y, column, x: every row of cells turns into rows of pixels.
-    mosaic = pictures.reshape(n, n, height, width, *channels).swapaxes(1, 2)
-    mosaic = mosaic.reshape(n * height, n * width, *channels)
+    mosaic, (height, width) = to_mosaic(pictures, n), pictures.shape[1:3]
 
     # With fewer dots than pixels, pixels would be dropped: large mosaics get more dots.
     figure = Picture(figsize=(8, 8), dpi=max(100, n * max(height, width) / 7))

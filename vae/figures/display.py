@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from vae._files import write_whole
+
 _DPI = 110
 _CONFIG = {"displaylogo": False, "showSendToCloud": False}  # plotly 7 has an upload button otherwise
 _SCRIPT = "plotly.min.js"  # the name in pages written with include_plotlyjs="directory"
@@ -92,18 +94,7 @@ def _bundle(figure: go.Figure, twin: Figure) -> dict[str, Any]:
 def _write_page(figure: go.Figure, path: Path) -> None:
     config = {**_CONFIG, "scrollZoom": True}  # in a notebook, scrolling should scroll
     page = figure.to_html(include_plotlyjs="directory", config=config, div_id="figure")
-    path.parent.mkdir(parents=True, exist_ok=True)
     script, source = path.with_name(_SCRIPT), get_plotlyjs().encode()
     if not script.exists() or script.read_bytes() != source:  # plotly would keep one of another version
-        _replace(script, source)
-    _replace(path, page.encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever meets half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_whole(script, source)
+    write_whole(path, page.encode())

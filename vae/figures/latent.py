@@ -73,7 +73,7 @@ def plot_latent_space(
     if name == "z_mean":
         caption += ", the encoder's mean: nothing is sampled"
     draw = _draw_static if static else _draw_interactive
-    return draw(_groups(points, labels), axis_names, title, caption)
+    return draw(group_points(points, labels), axis_names, title, caption)
 
 
 def plot_latent_intuition(
@@ -119,8 +119,8 @@ def plot_latent_intuition(
 
     figure = Picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
-    _draw_points(left, _groups(codes, names), size=12)
-    _draw_gaussians(right, _groups(np.hstack([z_mean, np.exp(z_log_sigma)]), names))
+    draw_points(left, group_points(codes, names), size=12)
+    _draw_gaussians(right, group_points(np.hstack([z_mean, np.exp(z_log_sigma)]), names))
     left.set(
         title="Autoencoder: a point for each image", xlabel="code, dimension 1", ylabel="code, dimension 2"
     )
@@ -145,7 +145,8 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     ]
 
 
-def _groups(points: np.ndarray, labels: ArrayLike | None) -> list[_Group]:
+def group_points(points: np.ndarray, labels: ArrayLike | None) -> list[_Group]:
+    """Sort points by label; each label has its name and colour."""
     if labels is None:
         return [_Group(None, COLORS[0], points)]
     names, which = np.unique(check_labels("labels", labels, len(points)), return_inverse=True)
@@ -193,7 +194,7 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, c
 def _draw_static(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> Figure:
     figure = Picture(figsize=(8, 7))
     ax = figure.add_subplot()
-    _draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
+    draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
     for name, x, y in _medians(groups):
         ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
     ax.set_title(title, pad=24)
@@ -209,7 +210,8 @@ def _marker_scale(groups: list[_Group]) -> float:
     return float(np.clip(np.sqrt(3000 / sum(len(group.points) for group in groups)), 1, 2))
 
 
-def _draw_points(ax: Axes, groups: list[_Group], size: float) -> None:
+def draw_points(ax: Axes, groups: list[_Group], size: float) -> None:
+    """Draw groups of points in their colours, both axes to one scale."""
     for name, color, points in groups:
         x, y = points.T
         ax.scatter(x, y, s=size, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)

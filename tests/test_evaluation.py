@@ -1,0 +1,141 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import vae
+from vae import evaluation
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """A linear-Gaussian model with a posterior that is known, an encoder that is off, and its images.
+
+    x = W z + b + noise of variance 1/2, with columns of W that are not orthogonal. q(z|x) is diagonal,
+    shifted by one posterior standard deviation and too narrow.
+    """
+    rng = np.random.default_rng(0)
+    pixels, weights = 12, rng.normal(0, 1, (12, 2)) @ np.array([[1.0, 0.6], [0.0, 0.8]])
+    bias = np.full(pixels, 0.5)
+    posterior = np.linalg.inv(np.eye(2) + 2 * weights.T @ weights)
+    sigma = np.sqrt(np.diag(posterior))
+
+    inputs = keras.Input((pixels,))
+    z_mean, z_log_sigma = keras.layers.Dense(2, name="mean")(inputs), keras.layers.Dense(2, name="s")(inputs)
+    z = vae.Sampling(seed=0)([z_mean, z_log_sigma])
+    encoder = keras.Model(inputs, [z_mean, z_log_sigma, z])
+    decoder = vae.build_decoder(2, (), pixels, output_activation="linear")
+    model = vae.VAE(encoder, decoder)
+    model.decoder.layers[-1].set_weights([weights.T, bias])
+    to_mean = 2 * weights @ posterior
+    model.encoder.get_layer("mean").set_weights([to_mean, sigma - bias @ to_mean])
+    model.encoder.get_layer("s").set_weights([np.zeros((pixels, 2)), np.log(0.7 * sigma)])
+
+    x = rng.uniform(0, 1, (200, pixels)).astype("float32")
+    covariance = weights @ weights.T + 0.5 * np.eye(pixels)
+    away = x - bias
+    exact = -0.5 * (
+        np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away)
+        + np.linalg.slogdet(2 * math.pi * covariance)[1]
+    )
+    return model, x, exact
+
+
+def test_many_draws_reach_the_exact_likelihood_and_one_does_not(linear):
+    model, x, exact = linear
+    assert abs(np.mean(vae.log_likelihood(model, x, 5000, seed=0) - exact)) < 0.05
+    assert np.mean(exact - vae.log_likelihood(model, x, 1, seed=0)) > 0.5
+
+
+def test_the_bound_rises_with_the_draws(linear):
+    model, x, exact = linear
+    means = [
+        np.mean([vae.log_likelihood(model, x[:20], n, seed=seed).mean() for seed in range(30)])
+        for n in (1, 10, 100)
+    ]
+    assert means[0] < means[1] < means[2] < exact[:20].mean() + 0.05
+
+
+def test_the_elbo_is_the_bound_of_one_draw_on_average(linear):
+    model, x, exact = linear
+    elbo = vae.elbo(model, x, n_samples=2000, seed=0)
+    single = np.mean([vae.log_likelihood(model, x, 1, seed=seed).mean() for seed in range(40)])
+    assert elbo.mean() == pytest.approx(single, abs=0.1)
+    assert np.all(elbo < exact + 0.05)
+
+
+@pytest.mark.parametrize("reconstruction", ["mse", "bernoulli"])
+def test_the_elbo_is_the_loss_of_the_model(reconstruction, images):
+    model = vae.VAE(vae.build_encoder(), vae.build_decoder(), reconstruction=reconstruction)
+    model.encoder.get_layer("Z-Log-Sigma").set_weights([np.zeros((8, 2)), np.full(2, -15.0)])
+    terms = model.losses_per_image(images, np.zeros((16, 2)))
+    constant = 392 * math.log(math.pi) if reconstruction == "mse" else 0
+    np.testing.assert_allclose(vae.elbo(model, images), -terms[0] - terms[1] - constant, rtol=1e-5)
+
+
+def test_likelihoods_repeat_with_a_seed_whatever_the_blocks(model, images, monkeypatch):
+    one = vae.log_likelihood(model, images, 30, seed=1)
+    np.testing.assert_array_equal(one, vae.log_likelihood(model, images, 30, seed=1))
+    assert np.any(one != vae.log_likelihood(model, images, 30, seed=2))
+    keras.utils.set_random_seed(3)
+    drawn = vae.elbo(model, images)
+    keras.utils.set_random_seed(3)
+    np.testing.assert_array_equal(drawn, vae.elbo(model, images))
+    monkeypatch.setattr(evaluation, "_DRAWS", 7)
+    assert vae.log_likelihood(model, images, 30, seed=1).shape == (16,)
+
+
+def test_convolutional_models_have_likelihoods_too():
+    model = vae.VAE(vae.build_conv_encoder((9, 7, 1), (4,)), vae.build_conv_decoder(2, (4,), (9, 7, 1)))
+    x = np.random.default_rng(0).integers(0, 256, (5, 9, 7), dtype=np.uint8)
+    assert np.isfinite(vae.log_likelihood(model, x, 10)).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m: vae.elbo("model", np.zeros((2, 784))), TypeError, "model must be a vae.VAE"),
+        (lambda m: vae.elbo(m, np.zeros((2, 700))), ValueError, "x must hold images of 784"),
+        (lambda m: vae.log_likelihood(m, np.zeros((2, 784)), 0), ValueError, "n_samples must be a positive"),
+        (lambda m: vae.log_likelihood(m, np.zeros((2, 784)), seed=-1), ValueError, "seed must be"),
+        (lambda m: vae.nearest_neighbor_accuracy([[0.0, 1.0]], [1]), ValueError, "at least 2 points"),
+        (lambda m: vae.nearest_neighbor_accuracy([[0.0], [1.0]], [1]), ValueError, "labels must have one"),
+        (lambda m: vae.frechet_distance([[0.0]], [[1.0], [2.0]]), ValueError, "at least 2 rows"),
+        (lambda m: vae.frechet_distance([[0.0], [1.0]], [[1.0, 2.0]]), ValueError, "b must have shape"),
+        (lambda m: vae.Judge(np.zeros((3, 784)), [1, 2]), ValueError, "labels must have one"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(call, error, message, model):
+    with pytest.raises(error, match=message):
+        call(model)
+
+
+def test_nearest_neighbors_count_others_only():
+    points = [[0.0, 0.0], [0.0, 0.0], [9.0, 9.0], [9.0, 9.1]]
+    assert vae.nearest_neighbor_accuracy(points, ["a", "a", "b", "b"]) == 1.0
+    assert vae.nearest_neighbor_accuracy(points, ["a", "b", "b", "b"]) == 0.5
+
+
+def test_active_units_are_those_that_vary():
+    z_mean = np.random.default_rng(0).normal(0, [1.0, 0.05, 0.5], (1000, 3))
+    assert vae.active_units(z_mean) == 2
+    assert vae.active_units(z_mean, threshold=1e-4) == 3
+
+
+def test_the_frechet_distance_of_known_gaussians():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, (200_000, 2)), rng.normal([3, 0], [2, 1], (200_000, 2))
+    assert vae.frechet_distance(a, b) == pytest.approx(9 + 1, rel=0.02)
+    assert vae.frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_judge_sees_missing_classes_and_strange_images(digits):
+    judge = vae.Judge(digits.x_train, digits.y_train)
+    assert np.mean(judge.classify(digits.x_test) == digits.y_test) > 0.9
+    good = judge(digits.x_test, digits.x_train)
+    one = judge(digits.x_test[digits.y_test == 3], digits.x_train)
+    noise = judge(np.random.default_rng(0).random((300, 784)), digits.x_train)
+    assert good.class_entropy > 3.2
+    assert one.class_entropy < 1
+    assert good.frechet_distance * 3 < min(one.frechet_distance, noise.frechet_distance)

@@ -1,0 +1,310 @@
+"""explore: one self-contained file, from any images and models, and clear errors."""
+
+import base64
+import html
+import io
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import vae
+from vae.builders import build_conv_decoder, build_conv_encoder
+from vae.explorer import explore
+from vae.figures._shared import COLORS
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & {{data}} \u2028 \\u003c \"'"
+
+
+def data_of(content):
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', content, re.S)
+    return json.loads(text)
+
+
+def pixels_of(png):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))))
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "pages" / "latent.html"
+
+
+@pytest.fixture(scope="module")
+def vae_model():
+    keras.utils.set_random_seed(0)
+    return vae.VAE(vae.build_encoder(seed=1), vae.build_decoder())
+
+
+@pytest.fixture(scope="module")
+def page(vae_model, tmp_path_factory):
+    images = np.random.default_rng(0).random((16, 784), dtype=np.float32)  # as the fixture `images`
+    return explore(
+        vae_model, images, np.arange(16) % 3, path=tmp_path_factory.mktemp("page") / "new" / "a.html"
+    )
+
+
+class Encodes:
+    """A model of any kind that encodes to the given points."""
+
+    def __init__(self, points):
+        self.points = np.asarray(points, "float32")
+
+    def encode(self, images):
+        points = self.points[: len(images)]
+        return points, np.zeros_like(points)
+
+    def decode(self, z):
+        return np.full((len(z), 4), 2.0)  # too bright: drawn as white
+
+
+@pytest.fixture
+def small():
+    """A model and images of 2 x 2, for what depends on neither."""
+    return Encodes(np.random.default_rng(0).normal(size=(16, 2))), np.zeros((16, 4))
+
+
+def conv_model(image_shape):
+    keras.utils.set_random_seed(0)
+    encoder = build_conv_encoder(image_shape, filters=(2,), hidden_units=(4,))
+    return vae.VAE(encoder, build_conv_decoder(2, (2,), image_shape))
+
+
+def test_one_file_is_written_and_nothing_beside_it(page):
+    assert page.path.read_text("utf-8") == page.content
+    assert list(page.path.parent.iterdir()) == [page.path]
+    assert str(page) == f"Page(path={page.path!r})"
+
+
+def test_the_file_loads_nothing(page):
+    assert not re.findall(r"https?:|//\w+\.\w|@import|<link(?! rel=\"icon\" href=\"data:,\")", page.content)
+    assert not re.findall(r"\bsrc=|url\(|\bfetch\(|XMLHttpRequest|innerHTML|\beval\(", page.content)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', page.content)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "{{" not in page.content
+
+
+def test_numbers_are_those_of_the_model(page, vae_model, images):
+    data = data_of(page.content)
+    (plane,) = data["planes"]
+    z_mean, z_log_sigma = vae_model.encode(images)
+    np.testing.assert_allclose(plane["numbers"], np.hstack([z_mean, np.exp(z_log_sigma)]), rtol=1e-4)
+    left, bottom, side = plane["square"]
+    points = np.frombuffer(base64.b64decode(plane["points"]), "<u2").reshape(-1, 2) / 65535 * side
+    np.testing.assert_allclose(points + np.array([left, bottom]), z_mean, atol=side / 60000)
+    assert max(left, bottom) <= -2.5
+    assert min(left + side, bottom + side) >= 2.5
+    assert data["which"] == (np.arange(16) % 3).tolist()
+    assert data["names"] == ["0", "1", "2"]
+    assert data["colors"] == list(COLORS[:3])
+    np.testing.assert_allclose(plane["medians"][1], np.median(z_mean[1::3], axis=0), rtol=1e-4)
+
+
+def test_each_tile_of_the_grid_is_one_pixel_of_all_images(page, vae_model):
+    (plane,) = data_of(page.content)["planes"]
+    left, bottom, side = plane["square"]
+    n = plane["size"]
+    assert n == 64
+    grid = (
+        pixels_of(plane["grid"]).reshape(28, n, 28, n).transpose(1, 3, 0, 2)
+    )  # (row, column, height, width)
+    for row, column in ((0, 0), (63, 0), (5, 40)):
+        point = [[left + side * column / (n - 1), bottom + side * row / (n - 1)]]
+        expected = np.rint(255 * vae_model.decode(point).reshape(28, 28))
+        np.testing.assert_allclose(grid[row, column], expected, atol=1)
+
+
+def test_originals_and_reconstructions_lie_in_the_same_order(page, vae_model, images):
+    data = data_of(page.content)
+    for sheet, expected in (
+        (data["originals"], images),
+        (data["planes"][0]["reconstructions"], vae_model.reconstruct(images)),
+    ):
+        tiles = pixels_of(sheet).reshape(4, 28, 4, 28).swapaxes(1, 2).reshape(16, 784)
+        np.testing.assert_allclose(tiles, 255 * expected, atol=1)
+
+
+def test_only_some_images_can_be_chosen_where_there_are_many(vae_model, target):
+    images = np.zeros((2500, 784), "uint8")
+    data = data_of(explore(vae_model, images, path=target).content)
+    assert len(data["chosen"]) == len(data["planes"][0]["numbers"]) == 1000
+    assert data["chosen"][0] == 0
+    assert data["chosen"][-1] == 2499
+    assert np.diff(data["chosen"]).max() <= 3
+    assert target.stat().st_size < 3_000_000
+
+
+def test_ten_thousand_images_stay_under_the_limit(vae_model, digits, target):
+    images = np.resize(digits.x_train, (10_000, 28, 28))
+    explore(vae_model, images, np.arange(10_000) % 10, path=target)
+    assert target.stat().st_size < 10_000_000
+
+
+@pytest.mark.parametrize("image_shape", [(8, 6, 3), (8, 8, 1)])
+@pytest.mark.parametrize("flat", [False, True])
+def test_layers_and_shapes_of_every_kind(image_shape, flat, target):
+    images = np.random.default_rng(0).random((5, *image_shape)).astype("float32")
+    model = conv_model(image_shape)
+    given = images.reshape(5, -1) if flat else images
+    data = data_of(explore(model, given, path=target, image_shape=image_shape if flat else None).content)
+    assert data["shape"] == [size for size in image_shape if size != 1]
+    grid = pixels_of(data["planes"][0]["grid"])
+    assert grid.shape[:2] == (8 * 64, image_shape[1] * 64)
+    assert grid.ndim == len(data["shape"])
+    first = grid[::64, ::64].reshape(image_shape)
+    left, bottom, _ = data["planes"][0]["square"]
+    np.testing.assert_allclose(first, 255 * model.decode([[left, bottom]])[0], atol=1)
+    np.testing.assert_allclose(
+        pixels_of(data["originals"])[:8, : image_shape[1]].ravel(), 255 * images[0].ravel(), atol=1
+    )
+
+
+def test_large_images_get_a_coarser_grid(target):
+    images = np.zeros((2, 64, 64, 3), "uint8")
+    (plane,) = data_of(explore(conv_model((64, 64, 3)), images, path=target).content)["planes"]
+    assert plane["size"] == 16
+
+
+def test_the_autoencoder_has_a_plane_of_its_own(vae_model, images, target):
+    autoencoder = vae.build_autoencoder()
+    content = explore(vae_model, images.reshape(-1, 28, 28), autoencoder=autoencoder, path=target).content
+    first, second = data_of(content)["planes"]
+    assert (first["id"], second["id"]) == ("vae", "autoencoder")
+    codes = autoencoder.get_layer("Encoder-Model").predict(images, verbose=0)
+    np.testing.assert_allclose(second["numbers"], codes, rtol=1e-3, atol=1e-4)  # and no sigma
+    assert first["square"] != second["square"]
+    tile = pixels_of(second["reconstructions"])[:28, :28]
+    np.testing.assert_allclose(tile.ravel(), 255 * autoencoder.predict(images, verbose=0)[0], atol=1)
+
+
+def test_points_far_out_are_drawn_on_the_rim_and_others_in_place(target):
+    points = np.random.default_rng(0).normal(size=(1000, 2))
+    points[7] = (500, 0)
+    points[8] = (0, 6)
+    (plane,) = data_of(explore(Encodes(points), np.zeros((1000, 4)), path=target).content)["planes"]
+    left, bottom, side = plane["square"]
+    drawn = np.frombuffer(base64.b64decode(plane["points"]), "<u2").reshape(-1, 2)
+    assert plane["beyond"] == 1
+    assert drawn[7, 0] == 65535
+    assert side < 40
+    np.testing.assert_allclose(drawn[8] / 65535 * side + [left, bottom], points[8], atol=side / 60000)
+    assert plane["numbers"][7][0] == 500
+
+
+@pytest.mark.parametrize("points", [[[1, 1]], [[3, 3]] * 5])
+def test_images_that_all_encode_to_one_point(points, target):
+    images = np.zeros((len(points), 4))
+    (plane,) = data_of(explore(Encodes(points), images, path=target).content)["planes"]
+    assert plane["square"][2] > 0
+    assert plane["beyond"] == 0
+    assert (pixels_of(plane["grid"]) == 255).all()
+
+
+def test_labels_may_be_strings_and_hostile(small, target):
+    labels = [HOSTILE, "b", "a", "é"] * 4
+    content = explore(*small, labels, path=target, title=HOSTILE).content
+    assert data_of(content)["names"] == sorted(set(labels))
+    assert data_of(content)["planes"][0]["medians"] == []  # too long to be written into the plane
+    assert html.unescape(re.findall("<title>(.*?)</title>", content)[0]) == HOSTILE
+    assert "alert(1)</script>" not in content
+    assert "<img" not in content
+    assert content.count("</script>") == 2
+
+
+def test_without_labels_there_is_no_legend(small, target):
+    data = data_of(explore(*small, path=target).content)
+    assert data["names"] == data["planes"][0]["medians"] == []
+    assert data["colors"] == [COLORS[0]]
+
+
+def test_more_labels_than_colors(small, target):
+    data = data_of(explore(*small, np.arange(16), path=target).content)
+    assert len(set(data["colors"])) == 16
+    assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in data["colors"])
+
+
+def test_the_notebook_shows_the_same_page(page):
+    frame = page._repr_html_()
+    (inner,) = re.findall(r'srcdoc="(.*?)"', frame, re.S)
+    assert html.unescape(inner) == page.content
+    assert 'title="' in frame
+    assert 'sandbox="allow-scripts"' in frame
+
+
+def test_an_old_file_is_replaced(small, target):
+    target.parent.mkdir()
+    target.write_text("old")
+    explore(*small, path=str(target))
+    assert target.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(small, target, monkeypatch):
+    target.parent.mkdir()
+    target.write_text("old")
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        explore(*small, path=target)
+    assert target.read_text() == "old"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def deep_model():
+    return vae.VAE(vae.build_encoder(latent_dim=3), vae.build_decoder(latent_dim=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model": "model"}, TypeError, "model must be a vae.VAE; got str"),
+        ({"model": deep_model}, ValueError, "model must have 2 latent dimensions to explore; got shape .3,"),
+        ({"images": np.zeros((2, 5))}, ValueError, "image_shape must be given"),
+        ({"images": np.zeros((2, 9))}, ValueError, "784"),
+        ({"images": np.zeros((2, 784), int)}, TypeError, "images must be uint8"),
+        ({"images": np.full((2, 784), 7.0)}, ValueError, "images must hold floats in"),
+        ({"images": np.zeros((0, 784))}, ValueError, "at least one image"),
+        ({"labels": [1, 2]}, ValueError, "labels must have one label an image"),
+        ({"image_shape": (28, 27)}, ValueError, "image_shape must be"),
+        ({"path": 3}, TypeError, "path must be a string"),
+        ({"path": "latent.png"}, ValueError, "path must end in .html; got 'latent.png'"),
+        ({"title": 3}, TypeError, "title must be a string or None; got 3"),
+        ({"autoencoder": "a"}, ValueError, 'layers "Encoder-Model" and "Decoder-Model"'),
+        ({"autoencoder": lambda: vae.build_autoencoder(latent_dim=3)}, ValueError, "autoencoder must have 2"),
+        (
+            {"autoencoder": lambda: vae.build_autoencoder(9)},
+            ValueError,
+            "autoencoder must take images of 784",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    changes, error, message, vae_model, images, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = {"model": vae_model, "images": images, **changes}
+    given = {name: value() if callable(value) and name in changes else value for name, value in given.items()}
+    with pytest.raises(error, match=message):
+        explore(**given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_diverged_is_refused(images, target):
+    model = Encodes(np.full((16, 2), np.nan))
+    with pytest.raises(ValueError, match="what model encodes must hold finite"):
+        explore(model, images[:, :4], path=target)
+    model = Encodes(np.zeros((16, 2)))
+    model.encode = lambda images: (model.points[: len(images)], model.points[: len(images)] * np.nan)
+    with pytest.raises(ValueError, match="what model encodes must hold finite"):
+        explore(model, images[:, :4], path=target)
+    model = Encodes(np.zeros((16, 2)))
+    model.decode = lambda z: np.full((len(z), 4), np.nan)
+    with pytest.raises(ValueError, match="model must decode to finite values"):
+        explore(model, images[:, :4], path=target)
+    assert not target.exists()

@@ -1,0 +1,405 @@
+"""The latent-space page in a real browser: what it shows, how it moves, and what it never does.
+
+Needs the package playwright and an installed Chromium or Chrome; installs neither.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+import vae
+from vae.builders import build_conv_decoder, build_conv_encoder
+from vae.explorer import explore
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 3,
+}
+PLANE = "#over"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium and no Chrome is installed")
+    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def made(digits, tmp_path_factory):
+    """A lightly trained VAE and autoencoder, and their page."""
+    keras.utils.set_random_seed(0)
+    model = vae.VAE(vae.build_encoder(seed=1), vae.build_decoder())
+    model.compile("adam")
+    model.fit(digits.x_train, epochs=8, verbose=0)
+    autoencoder = vae.build_autoencoder()
+    autoencoder.compile("adam", loss=vae.reconstruction_loss)
+    rows = vae.flatten(digits.x_train)
+    autoencoder.fit(rows, rows, epochs=3, verbose=0)
+    path = tmp_path_factory.mktemp("page") / "latent plane.html"
+    page = explore(model, digits.x_test, digits.y_test, autoencoder=autoencoder, path=path)
+    text = re.findall(r'id="data">(.*?)</script>', page.content, re.S)[0]
+    return SimpleNamespace(
+        model=model,
+        autoencoder=autoencoder,
+        page=page,
+        url=path.as_uri(),
+        data=json.loads(text),
+        x=digits.x_test,
+        y=digits.y_test,
+    )
+
+
+@contextmanager
+def opened(browser, url, **options) -> Iterator:
+    """Open a page; at the end it must have asked for nothing and complained of nothing."""
+    troubles = []
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+    tab = context.new_page()
+    tab.on("console", lambda message: troubles.append(message.text))
+    tab.on("pageerror", lambda error: troubles.append(str(error)))
+    tab.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
+    tab.on("request", lambda r: r.url.startswith(("file:", "data:")) or troubles.append(r.url))
+    tab.goto(url)
+    wait(tab)
+    yield tab
+    context.close()
+    assert troubles == []
+
+
+def wait(tab):
+    tab.wait_for_selector("#where:not(:empty)")
+
+
+@pytest.fixture
+def tab(browser, made):
+    with opened(browser, made.url) as tab:
+        yield tab
+
+
+def image_at(tab, x, y):
+    return np.array(tab.evaluate("([x, y]) => Array.from(latentPage.imageAt(x, y))", [x, y]))
+
+
+def shown(tab, canvas="#image", channels=1):
+    """The pixels of a canvas, read from a copy: reading one often makes Chromium complain."""
+    code = """canvas => {
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        return Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data);
+    }"""
+    return np.reshape(tab.eval_on_selector(canvas, code), (-1, 4))[:, :channels].ravel()
+
+
+def numbers(tab, selector):
+    return [float(text) for text in re.findall(r"[-\d.]+", tab.inner_text(selector).replace("\u2212", "-"))]
+
+
+def on_screen(tab, plane, point):
+    """Where a latent point is on the screen: the canvas's margins are the page's RIM."""
+    box, (left, bottom, side) = tab.locator(PLANE).bounding_box(), plane["square"]
+    scale = (box["width"] - 64) / side
+    return (
+        box["x"] + 52 + (point[0] - left) * scale,
+        box["y"] + box["height"] - 50 - (point[1] - bottom) * scale,
+    )
+
+
+def test_the_image_at_a_grid_point_is_the_decoders(tab, made):
+    plane = made.data["planes"][0]
+    left, bottom, side = plane["square"]
+    for i, j in np.random.default_rng(0).integers(0, 64, (20, 2)):
+        point = (left + side * i / 63, bottom + side * j / 63)
+        expected = np.rint(255 * made.model.decode([point])[0])
+        assert np.abs(image_at(tab, *point) - expected).max() <= 1
+
+
+def test_the_image_between_grid_points_is_close_to_the_decoders(tab, made):
+    left, bottom, side = made.data["planes"][0]["square"]
+    points = [left, bottom] + side * np.random.default_rng(0).random((100, 2))
+    decoded = np.rint(255 * made.model.decode(points))
+    errors = [
+        np.abs(image_at(tab, *point) - image).mean()
+        for point, image in zip(points.tolist(), decoded, strict=True)
+    ]
+    assert max(errors) < 2
+    assert np.mean(errors) < 0.5
+
+
+def test_outside_the_plane_the_edge_is_shown(tab, made):
+    left, bottom, side = made.data["planes"][0]["square"]
+    np.testing.assert_array_equal(
+        image_at(tab, left - 9, bottom + side + 9), image_at(tab, left, bottom + side)
+    )
+
+
+def test_the_pointer_shows_what_is_decoded_under_it(tab, made):
+    seen = []
+    for point in ((-1.0, 0.5), (1.5, -1.0)):
+        tab.mouse.move(*on_screen(tab, made.data["planes"][0], point))
+        np.testing.assert_allclose(numbers(tab, "#where"), point, atol=0.02)
+        expected = 255 * made.model.decode([numbers(tab, "#where")])[0]
+        assert np.abs(shown(tab) - expected).mean() < 2
+        seen.append(shown(tab))
+    assert np.abs(seen[0] - seen[1]).max() > 10
+
+
+def test_the_global_cannot_be_changed(tab):
+    assert tab.evaluate("Object.keys(latentPage).join()") == "imageAt"
+    tab.evaluate("() => { latentPage.imageAt = 1; window.latentPage = 2; }")
+    assert tab.evaluate("typeof latentPage.imageAt") == "function"
+
+
+def test_arrow_keys_move_finely_coarsely_and_home(tab, made):
+    side = made.data["planes"][0]["square"][2]
+    assert numbers(tab, "#where") == [0, 0]
+    before = shown(tab)
+    tab.focus(PLANE)
+    for key, moved in (
+        ("ArrowRight", (side / 200, 0)),
+        ("ArrowUp", (side / 200, side / 200)),
+        ("Shift+ArrowLeft", (side / 200 - side / 20, side / 200)),
+        ("Shift+ArrowDown", (side / 200 - side / 20, side / 200 - side / 20)),
+    ):
+        tab.keyboard.press(key)
+        np.testing.assert_allclose(numbers(tab, "#where"), moved, atol=0.0051)
+    assert np.abs(shown(tab) - before).max() > 2
+    tab.keyboard.press("Home")
+    np.testing.assert_array_equal(shown(tab), before)
+
+
+def check_chosen(tab, made, index):
+    z_mean, z_log_sigma = made.model.encode(made.x[index : index + 1])
+    assert tab.inner_text("#index") == str(index)
+    assert tab.inner_text("#label") == str(made.y[index])
+    np.testing.assert_allclose(numbers(tab, "#mean"), z_mean[0], atol=0.0051)
+    np.testing.assert_allclose(numbers(tab, "#sigma"), np.exp(z_log_sigma[0]), rtol=0.006)
+    np.testing.assert_array_equal(shown(tab, "#original"), made.x[index].ravel())
+    reconstruction = 255 * made.model.reconstruct(made.x[index : index + 1]).ravel()
+    np.testing.assert_allclose(shown(tab, "#reconstruction"), reconstruction, atol=1)
+
+
+def test_an_image_is_chosen_by_clicking_near_it(tab, made):
+    z_mean, _ = made.model.encode(made.x)
+    wanted = int(np.argmax(z_mean[:, 0]))  # at the edge of the cloud, where neighbours are far
+    x, y = on_screen(tab, made.data["planes"][0], z_mean[wanted].tolist())
+    tab.mouse.click(x + 2, y)
+    check_chosen(tab, made, wanted)
+    np.testing.assert_allclose(numbers(tab, "#where"), z_mean[wanted], atol=0.0051)
+
+
+def test_keys_and_buttons_step_through_the_images(tab, made):
+    check_chosen(tab, made, 0)
+    tab.focus(PLANE)
+    tab.keyboard.press("n")
+    check_chosen(tab, made, 1)
+    tab.keyboard.press("p")
+    tab.keyboard.press("p")
+    check_chosen(tab, made, len(made.x) - 1)
+    tab.focus("#next")
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Space")
+    check_chosen(tab, made, 1)
+
+
+def test_the_ellipse_is_one_sigma_about_z_mean(tab, made):
+    """The canvas's own calls are recorded, in pixels of the screen."""
+    tab.evaluate("""() => {
+        window.ellipses = [];
+        const draw = CanvasRenderingContext2D.prototype.ellipse;
+        CanvasRenderingContext2D.prototype.ellipse = function (...args) {
+            ellipses.push(args);
+            draw.apply(this, args);
+        };
+    }""")
+    tab.focus(PLANE)
+    tab.keyboard.press("n")
+    x, y, width, height = tab.evaluate("ellipses.at(-1)")[:4]
+    z_mean, z_log_sigma = (part[0] for part in made.model.encode(made.x[1:2]))
+    box, plane = tab.locator(PLANE).bounding_box(), made.data["planes"][0]
+    center = np.subtract(on_screen(tab, plane, z_mean.tolist()), (box["x"], box["y"]))
+    scale = (box["width"] - 64) / plane["square"][2]
+    np.testing.assert_allclose((x, y), center, atol=1)
+    np.testing.assert_allclose((width, height), np.exp(z_log_sigma) * scale, rtol=0.01)
+    tab.check("input[value=autoencoder]")
+    count = tab.evaluate("ellipses.length")
+    tab.focus(PLANE)
+    tab.keyboard.press("n")
+    assert tab.evaluate("ellipses.length") == count
+
+
+def test_the_autoencoders_plane(tab, made):
+    tab.focus("input[value=vae]")
+    tab.keyboard.press("ArrowRight")  # a radio group, as browsers operate it
+    assert tab.is_checked("input[value=autoencoder]")
+    code = made.autoencoder.get_layer("Encoder-Model").predict(vae.flatten(made.x[:1]), verbose=0)[0]
+    np.testing.assert_allclose(numbers(tab, "#mean"), code, atol=0.0051)
+    assert tab.inner_text("#where").startswith("code = ")
+    assert tab.inner_text("#sigma") == "none: a point"
+    assert "Autoencoder" in tab.get_attribute(PLANE, "aria-label")
+    left, bottom, side = made.data["planes"][1]["square"]
+    decoder = made.autoencoder.get_layer("Decoder-Model")
+    point = [left + side * 20 / 63, bottom + side * 30 / 63]
+    expected = 255 * decoder.predict(np.array([point], "float32"), verbose=0)[0]
+    np.testing.assert_allclose(image_at(tab, *point), expected, atol=1)
+    tab.get_by_text("VAE", exact=True).click()
+    check_chosen(tab, made, 0)
+
+
+def test_the_address_keeps_the_place(tab, browser, made):
+    tab.check("input[value=autoencoder]")
+    tab.focus(PLANE)
+    tab.keyboard.press("Shift+ArrowUp")
+    tab.wait_for_timeout(500)
+    place, image = numbers(tab, "#where"), shown(tab)
+    assert tab.url == f"{made.url}#autoencoder,{place[0]:.2f},{place[1]:.2f}"
+    with opened(browser, tab.url) as again:
+        assert again.is_checked("input[value=autoencoder]")
+        assert numbers(again, "#where") == place
+        assert np.abs(shown(again) - image).mean() < 2
+        again.evaluate("location.hash = 'vae,0.52,-1.30'")
+        again.wait_for_selector("input[value=vae]:checked")
+        assert numbers(again, "#where") == [0.52, -1.3]
+
+
+@pytest.mark.parametrize("fragment", ["#", "#other,1,2", "#vae,x,NaN", "#vae,1", "#vae,,", "#%3Cscript%3E"])
+def test_strange_addresses_do_no_harm(fragment, browser, made):
+    with opened(browser, made.url + fragment) as tab:
+        assert tab.is_checked("input[value=vae]")
+        assert len(numbers(tab, "#where")) == 2
+
+
+def test_a_move_is_done_within_a_frame(tab):
+    median = tab.evaluate("""() => {
+        const over = document.getElementById("over"), box = over.getBoundingClientRect(), times = [];
+        for (let i = 0; i < 200; i++) {
+            const clientX = box.x + 60 + 2 * i, clientY = box.y + 100 + i, start = performance.now();
+            over.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY, isPrimary: true }));
+            times.push(performance.now() - start);
+        }
+        return times.sort((a, b) => a - b)[100];
+    }""")
+    print(f"a move takes {median:.2f} ms")
+    assert median < 4
+
+
+def test_a_phone_shows_one_column_and_a_finger_moves(browser, made):
+    with opened(browser, made.url, **PHONE) as tab:
+        assert tab.evaluate("document.documentElement.scrollWidth") == 390
+        boxes = [tab.locator(f"#{name}").bounding_box() for name in ("here", "plane", "chosen")]
+        assert len({box["x"] for box in boxes}) == 1
+        assert boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]
+        assert boxes[1]["y"] + boxes[1]["width"] < 844  # image and plane are seen together
+        assert tab.eval_on_selector(PLANE, "canvas => canvas.width / canvas.clientWidth") == pytest.approx(
+            3, abs=0.02
+        )
+        finger = tab.context.new_cdp_session(tab)
+        plane = made.data["planes"][0]
+        for kind, point in (("touchStart", (0, 0)), ("touchMove", (0.5, 0.5)), ("touchMove", (1, -1.5))):
+            x, y = on_screen(tab, plane, point)
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        np.testing.assert_allclose(numbers(tab, "#where"), (1, -1.5), atol=0.03)
+        assert tab.evaluate("scrollY") == 0
+        assert tab.inner_text("#index") == "0"  # a drag chooses nothing
+        z_mean, _ = made.model.encode(made.x)
+        wanted = int(np.argmax(z_mean[:, 0]))
+        tab.touchscreen.tap(*on_screen(tab, plane, z_mean[wanted].tolist()))
+        check_chosen(tab, made, wanted)
+
+
+def test_it_is_told_to_screen_readers_and_reached_by_keyboard(tab, made):
+    reached = []
+    for _ in range(4):
+        tab.keyboard.press("Tab")
+        reached.append(tab.evaluate("document.activeElement.id || document.activeElement.name"))
+    assert reached == ["plane", "over", "previous", "next"]
+    described = tab.get_attribute(PLANE, "aria-describedby").split()
+    assert "Arrow keys" in "".join(tab.text_content(f"#{name}") for name in described)
+    tab.focus(PLANE)
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_timeout(700)
+    assert re.fullmatch(r"\(.*\), nearest label \d", tab.inner_text("#live"))
+    assert tab.eval_on_selector(PLANE, "canvas => getComputedStyle(canvas).outlineStyle") == "solid"
+    assert tab.inner_text("#legend").split() == [str(label) for label in np.unique(made.y)]
+
+
+def test_light_and_dark(browser, made):
+    tones = []
+    for scheme in ("light", "dark"):
+        with opened(browser, made.url, color_scheme=scheme) as tab:
+            code = "element => getComputedStyle(element).{}.match(/\\d+/g).slice(0, 3).map(Number)"
+            paper = tab.eval_on_selector("#plane", code.format("backgroundColor"))
+            tones.append((np.mean(paper), np.mean(tab.eval_on_selector("body", code.format("color")))))
+            painted = shown(tab, "#under", 3)
+            tab.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+            assert (shown(tab, "#under", 3) != painted).any()  # the plane is painted anew
+    (light, on_light), (dark, on_dark) = tones
+    assert light > 200 > 100 > on_light
+    assert dark < 60 < 200 < on_dark
+
+
+def test_hostile_text_is_shown_as_text(browser, made, tmp_path):
+    labels = np.where(made.y > 4, HOSTILE, "low")
+    path = tmp_path / "latent.html"
+    explore(made.model, made.x, labels, path=path, title=HOSTILE)
+    with opened(browser, path.as_uri()) as tab:
+        assert tab.inner_text("h1") == tab.title() == HOSTILE
+        assert HOSTILE in tab.inner_text("#legend")
+        assert tab.locator("img").count() == 0
+        assert not tab.is_visible("#planes")  # with one plane there is nothing to switch
+
+
+def test_color_images_without_labels(browser, tmp_path):
+    keras.utils.set_random_seed(0)
+    shape = (9, 6, 3)
+    model = vae.VAE(
+        build_conv_encoder(shape, filters=(2,), hidden_units=()), build_conv_decoder(2, (2,), shape)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (7, *shape), dtype=np.uint8)
+    path = tmp_path / "latent.html"
+    explore(model, images, path=path)
+    with opened(browser, path.as_uri()) as tab:
+        expected = 255 * model.decode([[0.5, -0.5]])[0]
+        np.testing.assert_allclose(image_at(tab, 0.5, -0.5).reshape(shape), expected, atol=2)
+        tab.click("#next")
+        np.testing.assert_array_equal(shown(tab, "#original", 3), images[1].ravel())
+        assert not tab.is_visible("#label-name")
+        assert tab.inner_text("#near") == ""
+
+
+def test_in_a_notebook_the_page_works_in_its_frame(browser, made, tmp_path):
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(f"<!doctype html><meta charset=utf-8>{made.page._repr_html_()}", "utf-8")
+    context = browser.new_context()
+    tab = context.new_page()
+    troubles = []
+    tab.on("console", lambda message: troubles.append(message.text))
+    tab.on("pageerror", lambda error: troubles.append(str(error)))
+    tab.goto(notebook.as_uri())
+    frame = tab.frame_locator("iframe")
+    frame.locator("#where:not(:empty)").wait_for()
+    frame.locator(PLANE).press("Shift+ArrowRight")
+    tab.wait_for_timeout(600)
+    assert frame.locator("#where").inner_text() != "z = (0.00, 0.00)"
+    context.close()
+    assert troubles == []

@@ -1,0 +1,349 @@
+"""A folder of images as a data set: found, read, cropped, scaled and split.
+
+Files are read as if a stranger had put them there: by their content and in six known formats only,
+never through a link that leads out of the folder, never above Pillow's limit of pixels. What cannot
+be read is named in one warning and costs none of the others.
+"""
+
+import heapq
+import numbers
+import os
+import textwrap
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from vae._checks import check_positive_int, check_seed
+from vae._progress import progress
+from vae.data import Dataset
+
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+_MODES = {"grayscale": "L", "rgb": "RGB"}  # Pillow's names
+_LISTED = 10  # of the skipped files, in a message
+_TURNS = {  # EXIF orientation, as in EXIF 2.32, table 6
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_images(
+    folder: str | os.PathLike[str],
+    size: Sequence[int] = (28, 28),
+    color: str = "grayscale",
+    *,
+    test_share: float = 0.2,
+    seed: int | None = 0,
+) -> Dataset:
+    """Load every image below a folder, all brought to one size, split into training and test.
+
+    Subfolders of the first level are classes: those that hold images get the labels 0, 1, ... in
+    sorted order, and their names stand in `class_names`. Where all images lie directly in `folder`,
+    each has the label 0 and `class_names` is empty. Deeper folders belong to their class.
+
+    Read are PNG, JPEG, BMP, GIF (its first frame), TIFF and WebP, in the order of their paths; names
+    that begin with a dot are not. An image is turned as its EXIF orientation says, laid on black where
+    it is transparent, cropped around its centre to the wanted ratio of height to width, and resized
+    (Lanczos); one of the wanted size keeps its pixels. Of 16 bits the upper 8 are kept.
+
+    A file that cannot be read, or has more pixels than Pillow's `Image.MAX_IMAGE_PIXELS`, is skipped,
+    and so is a link that leads out of `folder` or to a folder that is read anyway. One warning gives
+    their number, and ten of them with the reason.
+
+    Args:
+        folder: Where the images lie.
+        size: (height, width) of the result, in pixels.
+        color: "grayscale" or "rgb".
+        test_share: Share of each class kept for testing, from 0 to below 1, rounded to whole images;
+            every class keeps one image or more for training.
+        seed: Of the split: a whole number for the same split each time; None draws a new one.
+
+    Returns:
+        A `Dataset` named as the folder. Images are uint8, shape (n, height, width), for "rgb" (n,
+        height, width, 3); labels are uint8, above 256 classes int32. Both parts are in path order.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        NotADirectoryError: `folder` is a file.
+        ValueError: No image below `folder` can be read, or some lie in class subfolders and some
+            beside these; or a wrong `size`, `color`, `test_share` or `seed`.
+        TypeError: `folder` is neither a string nor a path object.
+
+    Example:
+        >>> import os, tempfile, vae
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("cats", "dogs"):
+        ...         os.mkdir(os.path.join(folder, name))
+        ...         Image.new("RGB", (40, 30)).save(os.path.join(folder, name, "1.png"))
+        ...     pets = vae.load_images(folder, size=(24, 32))
+        >>> pets.x_train.shape, pets.y_train.tolist(), pets.class_names
+        ((2, 24, 32), [0, 1], ('cats', 'dogs'))
+    """
+    height, width = _check_size(size)
+    if not isinstance(color, str) or color not in _MODES:
+        raise ValueError(f"color must be 'grayscale' or 'rgb'; got {color!r}.")
+    share, seed = _check_share(test_share), check_seed("seed", seed)
+    root = _check_folder(folder)
+    paths, skipped, others = _find(root)
+    if not paths:
+        raise ValueError(_nothing(root, skipped, others))
+    names = _class_names(root, paths)
+    x, faults = _read_all(root, paths, (height, width), _MODES[color])
+    skipped |= {path: fault for path, fault in zip(paths, faults, strict=True) if fault}
+    read = np.array([not fault for fault in faults])
+    if not read.any():
+        raise ValueError(_nothing(root, skipped, others))
+    if skipped:
+        text = f"{len(skipped):,} skipped below {root!r}, {read.sum():,} images read:{_listing(skipped)}"
+        warnings.warn(text, stacklevel=2)
+    y = _labels(paths, names)
+    train, test = _split(y, read, share, seed)
+    _reorder(x, np.concatenate([train, test, np.flatnonzero(~read)]))
+    parts = (x[: len(train)], y[train], x[len(train) : len(train) + len(test)], y[test])
+    return Dataset(*parts, os.path.basename(os.path.abspath(root)), names)
+
+
+# Checks
+
+
+def _check_size(size: Any) -> tuple[int, int]:
+    sizes = tuple(size) if np.iterable(size) and not isinstance(size, str) else ()
+    if len(sizes) != 2:
+        raise ValueError(f"size must be (height, width), such as (28, 28); got {size!r}.")
+    height, width = (check_positive_int(f"size[{i}]", value) for i, value in enumerate(sizes))
+    return height, width
+
+
+def _check_share(share: Any) -> float:
+    if isinstance(share, numbers.Real) and not isinstance(share, bool) and 0 <= float(share) < 1:
+        return float(share)
+    raise ValueError(f"test_share must be a number from 0 to below 1; got {share!r}.")
+
+
+def _check_folder(folder: Any) -> str:
+    if not isinstance(folder, str | os.PathLike) or not isinstance(os.fspath(folder), str):
+        raise TypeError(f"folder must be a string or a path object; got {folder!r}.")
+    root = os.path.expanduser(os.fspath(folder))
+    if not os.path.exists(root):
+        raise FileNotFoundError(f"folder must be a folder of images; there is none at {root!r}.")
+    if not os.path.isdir(root):
+        raise NotADirectoryError(f"folder must be a folder of images; {root!r} is a file.")
+    return root
+
+
+# Finding
+
+
+def _find(root: str) -> tuple[list[str], dict[str, str], int]:
+    """Return the sorted paths of images, joined by "/"; what is skipped and why; how many other files.
+
+    Every real folder is read once, which ends rings of links, too. Links to folders come last, so that
+    what they lead to is found under its own name where it has one.
+    """
+    real_root, seen = os.path.realpath(root), set()
+    paths, skipped, others = [], {}, 0
+    folders = [(False, "")]  # a heap: first the plain ones, then the links, each by path
+    while folders:
+        _, folder = heapq.heappop(folders)
+        real = os.path.realpath(os.path.join(root, folder))
+        if real in seen or not _inside(real, real_root):
+            skipped[folder] = "folder that is read anyway" if real in seen else "link out of the folder"
+            continue
+        seen.add(real)
+        for name, entry in _entries(root, folder, skipped):
+            try:
+                kind = _kind(entry, real_root)
+            except OSError as error:  # a link to itself
+                kind = _reason(error)
+            if kind == "folder":
+                heapq.heappush(folders, (entry.is_symlink(), name))
+            elif kind == "image":
+                paths.append(name)
+            elif kind == "other":
+                others += 1
+            else:
+                skipped[name] = kind
+    return sorted(paths, key=_parts), skipped, others
+
+
+def _entries(root: str, folder: str, skipped: dict[str, str]) -> list[tuple[str, os.DirEntry[str]]]:
+    try:
+        with os.scandir(os.path.join(root, folder)) as entries:
+            return [(f"{folder}/{e.name}".lstrip("/"), e) for e in entries if not e.name.startswith(".")]
+    except OSError as error:
+        skipped[folder or "."] = _reason(error)
+        return []
+
+
+def _kind(entry: os.DirEntry[str], real_root: str) -> str:
+    """Return "folder", "image", "other", or why an image cannot be read."""
+    image = os.path.splitext(entry.name)[1].lower() in _SUFFIXES
+    if entry.is_dir():
+        return "folder"
+    if not entry.is_file():  # a pipe, say: to open it might take for ever
+        return "broken link" if entry.is_symlink() else "not a regular file" if image else "other"
+    if not image:
+        return "other"
+    if entry.is_symlink() and not _inside(os.path.realpath(entry.path), real_root):
+        return "link out of the folder"
+    return "image"
+
+
+def _inside(path: str, root: str) -> bool:
+    return Path(path).is_relative_to(root)
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/")  # compared part by part, classes come in the order of their names
+
+
+def _class_names(root: str, paths: list[str]) -> tuple[str, ...]:
+    direct = [path for path in paths if "/" not in path]
+    if not direct:
+        return tuple(sorted({_parts(path)[0] for path in paths}))
+    if len(direct) == len(paths):
+        return ()
+    inside = next(path for path in paths if "/" in path)
+    raise ValueError(
+        f"folder must hold its images either all in class subfolders or all directly; got {root!r} with "
+        f"{len(direct):,} directly, such as {direct[0]!r}, and {len(paths) - len(direct):,} in subfolders, "
+        f"such as {inside!r}."
+    )
+
+
+def _labels(paths: list[str], names: tuple[str, ...]) -> np.ndarray:
+    label = {name: i for i, name in enumerate(names)}
+    dtype = np.uint8 if len(names) <= 256 else np.int32
+    return np.array([label.get(_parts(path)[0], 0) for path in paths], dtype)
+
+
+# Reading
+
+
+def _read_all(root: str, paths: list[str], size: tuple[int, int], mode: str) -> tuple[np.ndarray, list[str]]:
+    """Return all images in one array, and for each path why it could not be read, or ""."""
+    n = len(paths)
+    x = np.empty((n, *size, *((3,) if mode == "RGB" else ())), np.uint8)
+
+    def read(start: int) -> list[str]:
+        return [_read_into(x[i], os.path.join(root, paths[i])) for i in range(start, min(n, start + step))]
+
+    step = max(1, min(32, n // 64))  # files a task: some, as a task takes a kilobyte; one for few files
+    threads = ThreadPoolExecutor(min(8, 1 + (os.cpu_count() or 1)))  # each may hold an image in full size
+    with warnings.catch_warnings():  # the filters are the whole process's, so they are set here, once
+        warnings.simplefilter("ignore")  # remarks on metadata, which would be errors for who made them so
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            faults = chain.from_iterable(threads.map(read, range(0, n, step)))
+            return x, list(progress(faults, n, "Reading images"))
+        finally:
+            threads.shutdown(cancel_futures=True)  # after Ctrl-C, too: only what is begun is ended
+
+
+def _read_into(pixels: np.ndarray, path: str) -> str:
+    """Fill `pixels` from a file, and return "", or why that is not possible."""
+    try:
+        pixels[...] = _read(path, pixels.shape[:2], "L" if pixels.ndim == 2 else "RGB")
+    except Exception as error:  # Pillow raises nearly everything on damaged files
+        return _reason(error)
+    return ""
+
+
+def _read(path: str, size: tuple[int, ...], mode: str) -> Image.Image:
+    # Given a name instead of a stream, Pillow maps plain TIFF files into memory, and garbles turned ones.
+    with open(path, "rb") as stream, Image.open(stream, formats=_FORMATS) as file:
+        # A JPEG decodes at 1/2, 1/4 or 1/8 at once; twice the size leaves the filter something to do.
+        file.draft(mode, (2 * max(size), 2 * max(size)))
+        file.load()  # some formats have their EXIF data behind the pixels
+        turn = None if file.format == "TIFF" else _TURNS.get(_orientation(file))  # Pillow turns TIFF itself
+        image = _to_mode(file, mode)
+    if turn is not None:
+        image = image.transpose(turn)
+    return ImageOps.fit(image, (size[1], size[0]), Image.Resampling.LANCZOS)
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged metadata; the pixels are sound
+        return None
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Bring what Pillow reads to "L" or "RGB", on black."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # I: Pillow 10
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # Pillow would clip at 255
+    elif image.mode in ("I", "F"):
+        raise ValueError("neither 8 nor 16 bits a pixel")
+    elif "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
+        image = image.convert("RGBA")
+        black = Image.new("RGB", image.size)
+        black.paste(image, mask=image.getchannel("A"))
+        image = black
+    elif image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")  # first, as not every mode goes to grey directly
+    return image.convert(mode)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    return textwrap.shorten(str(getattr(error, "strerror", "") or error) or type(error).__name__, 60)
+
+
+def _listing(skipped: dict[str, str]) -> str:
+    lines = [f"\n  {path!r}: {skipped[path]}" for path in sorted(skipped, key=_parts)]
+    more = f"\n  and {len(lines) - _LISTED:,} more" if len(lines) > _LISTED else ""
+    return "".join(lines[:_LISTED]) + more
+
+
+def _nothing(root: str, skipped: dict[str, str], others: int) -> str:
+    found = f"{others:,} of other kinds" if others else "nothing" if not skipped else ""
+    unread = f"{len(skipped):,} that cannot be read:{_listing(skipped)}" if skipped else ""
+    return (
+        f"folder must hold images that can be read ({', '.join(_SUFFIXES)}); got {root!r} with "
+        f"{' and '.join(filter(None, [found, unread]))}{'' if unread else '.'}"
+    )
+
+
+# Splitting
+
+
+def _split(y: np.ndarray, read: np.ndarray, share: float, seed: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows for training and those for testing, each in order."""
+    rng, test = np.random.default_rng(seed), np.zeros(len(y), bool)
+    rows = np.flatnonzero(read)
+    classes = rows[np.argsort(y[rows], kind="stable")]
+    for members in np.split(classes, np.flatnonzero(np.diff(y[classes])) + 1):
+        n_test = min(round(share * len(members)), len(members) - 1)
+        test[rng.permutation(members)[:n_test]] = True
+    return np.flatnonzero(read & ~test), np.flatnonzero(test)
+
+
+def _reorder(x: np.ndarray, order: np.ndarray) -> None:
+    """Set x to x[order] in place, along the cycles of the permutation: a copy would double the memory."""
+    moved = order == np.arange(len(order))
+    for start in np.flatnonzero(~moved):
+        if moved[start]:
+            continue
+        first, i = x[start].copy(), start
+        while order[i] != start:
+            x[i] = x[order[i]]
+            moved[i] = True
+            i = order[i]
+        x[i] = first
+        moved[i] = True
