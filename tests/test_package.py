@@ -65,7 +65,9 @@ def public_objects():
         yield f"VAE.{name}", getattr(vae.VAE, name)
 
 
-@pytest.mark.parametrize(("name", "thing"), list(public_objects()), ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("name", "thing"), list(public_objects()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_public_docstrings_say_what_is_needed_and_their_examples_run(name, thing):
     doc = inspect.getdoc(thing)
     assert doc, f"{name} has no docstring"
