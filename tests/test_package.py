@@ -71,7 +71,7 @@ def public_objects():
 def test_public_docstrings_say_what_is_needed_and_their_examples_run(name, thing):
     doc = inspect.getdoc(thing)
     assert doc, f"{name} has no docstring"
-    if inspect.isclass(thing) and issubclass(thing, Exception):
+    if inspect.ismodule(thing) or (inspect.isclass(thing) and issubclass(thing, Exception)):
         return
     assert "Example" in doc, f"{name} has no example"
     parameters = [

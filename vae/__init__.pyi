@@ -1,3 +1,4 @@
+from . import evaluation as evaluation
 from .builders import (
     build_autoencoder,
     build_conv_decoder,
@@ -58,6 +59,7 @@ __all__ = [
     "build_encoder",
     "describe_device",
     "elbo",
+    "evaluation",
     "explore",
     "flatten",
     "frechet_distance",
