@@ -529,8 +529,7 @@ def test_ctrl_c_stops_at_once(tmp_path, monkeypatch):
     assert len(begun) == stopped < 100
 
 
-def test_docstring_example_runs(monkeypatch):
-    monkeypatch.setattr(vae, "load_images", load_images, raising=False)
+def test_docstring_example_runs():
     (test,) = doctest.DocTestFinder().find(load_images, "load_images", globs={})
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0

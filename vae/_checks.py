@@ -90,6 +90,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def is_real(value: Any) -> bool:
+    """Tell whether `value` is one real number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def _as_array(name: str, value: Any) -> np.ndarray:
     try:
         array = np.ma.getdata(value) if not np.ma.is_masked(value) else None
@@ -111,14 +116,14 @@ def check_seed(name: str, value: Any) -> int | None:
 
 def check_beta(name: str, value: Any) -> float:
     """Return the KL term's weight as a finite float from 0 up."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < np.inf:
+    if is_real(value) and 0 <= float(value) < np.inf:
         return float(value)
     raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}.")
 
 
 def check_positive(name: str, value: Any) -> float:
     """Return a finite float above 0."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < np.inf:
+    if is_real(value) and 0 < float(value) < np.inf:
         return float(value)
     raise ValueError(f"{name} must be a finite number above 0; got {value!r}.")
 

@@ -208,7 +208,7 @@ def build_conv_decoder(
     extra = ((0, x.shape[1] - height), (0, x.shape[2] - width))
     if extra != ((0, 0), (0, 0)):
         x = keras.layers.Cropping2D(extra, name="Decoder-Cropping-Layer")(x)
-    options["activation"] = output_activation
+    options = {**options, "activation": output_activation}
     outputs = keras.layers.Conv2D(channels, 3, 1, "same", name="Decoder-Output-Layer", **options)(x)
     return keras.Model(inputs, outputs, name=name)
 

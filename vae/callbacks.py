@@ -11,6 +11,7 @@ import numpy as np
 
 from vae._checks import check_beta, check_images, check_labels, check_positive, check_positive_int
 from vae._keras import keras
+from vae.data import unscale
 
 LINES = 25  # about so many lines for a run, however many epochs it has
 
@@ -176,7 +177,7 @@ class TrainingFilm(keras.callbacks.Callback):
         points = np.stack([across, up[::-1]], axis=-1).reshape(-1, 2)
         self.epochs.append(epoch)
         self.z_mean.append(self.model.encode(self.x)[0])
-        self.grids.append(np.rint(255 * np.clip(self.model.decode(points), 0, 1)).astype(np.uint8))
+        self.grids.append(unscale(self.model.decode(points)))
         self.losses.append(loss)
 
 

@@ -379,10 +379,10 @@ def _sheet(images: "np.ndarray", image_shape: tuple[int, ...]) -> bytes:
     import numpy as np
     from PIL import Image
 
-    from vae.figures._shared import to_pictures
+    from vae.data import unscale
+    from vae.figures._shared import clip_pictures
 
-    # A linear output layer oversteps [0, 1] a little. NaN stays NaN, and is refused.
-    pictures = to_pictures("generated images", np.clip(images, 0, 1), image_shape)
+    pictures = unscale(clip_pictures("generated images", images, image_shape))
     n, height, width, *channels = pictures.shape
     columns = min(n, math.ceil(math.sqrt(n * height / width)))
     step_y, step_x = height + _GAP, width + _GAP
@@ -390,7 +390,7 @@ def _sheet(images: "np.ndarray", image_shape: tuple[int, ...]) -> bytes:
     sheet = np.full((rows * step_y + _GAP, columns * step_x + _GAP, *channels), 255, np.uint8)
     for i, picture in enumerate(pictures):
         y, x = i // columns * step_y + _GAP, i % columns * step_x + _GAP
-        sheet[y : y + height, x : x + width] = np.rint(255 * picture)
+        sheet[y : y + height, x : x + width] = picture
     factor = max(1, round(_SHEET_PIXELS / max(sheet.shape[:2])))
     png = io.BytesIO()
     Image.fromarray(sheet.repeat(factor, axis=0).repeat(factor, axis=1)).save(png, "png")

@@ -155,8 +155,8 @@ def load_digits() -> Dataset:
     source = datasets.load_digits()
     zoom = (1, 2.5, 2.5)  # (1797, 8, 8) -> (1797, 20, 20)
     images = ndimage.zoom(source.images / 16, zoom, order=3, mode="grid-constant", grid_mode=True)
-    images = np.clip(2 * images - 0.5, 0, 1)  # twice the contrast: without it the strokes are blurred
-    images = np.pad(np.rint(255 * images).astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
+    images = unscale(2 * images - 0.5)  # twice the contrast: without it the strokes are blurred
+    images = np.pad(images, ((0, 0), (4, 4), (4, 4)))
     labels = source.target.astype(np.uint8)
     test = np.zeros(len(labels), dtype=bool)
     test[np.argsort(labels, kind="stable")[1::5]] = True  # in order of the digits, every fifth
@@ -226,6 +226,11 @@ def scale(images: np.ndarray) -> np.ndarray:
     if images.dtype == np.uint8:
         return np.divide(images, 255, dtype=np.float32, order="C")
     return np.array(images, dtype=np.float32, order="C")
+
+
+def unscale(images: np.ndarray) -> np.ndarray:
+    """Return images as uint8, the inverse of `scale`; what oversteps [0, 1] is clipped."""
+    return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
 def _find_mnist(path: Any) -> tuple[Dataset | None, list[str]]:

@@ -56,11 +56,12 @@ def elbo(model: VAE, x: ArrayLike, n_samples: int = 1, seed: int | None = None) 
         >>> vae.elbo(model, np.zeros((3, 784)), seed=0).shape
         (3,)
     """
-    x = _check(model, x)
+    x = _check(model, x, n_samples, seed)
+    codes = model.encode(x)
     sums = np.zeros(len(x))
-    for rows, log_p, _ in _draws(model, x, n_samples, seed):
+    for rows, log_p, _ in _draws(model, x, codes, n_samples, seed):
         sums[rows] += log_p.sum(axis=1)
-    return sums / n_samples - ops.convert_to_numpy(kl_divergence(*model.encode(x)))
+    return sums / n_samples - ops.convert_to_numpy(kl_divergence(*codes))
 
 
 def log_likelihood(model: VAE, x: ArrayLike, n_samples: int = 1000, seed: int | None = None) -> np.ndarray:
@@ -89,9 +90,9 @@ def log_likelihood(model: VAE, x: ArrayLike, n_samples: int = 1000, seed: int | 
         >>> vae.log_likelihood(model, np.zeros((3, 784)), n_samples=20, seed=0).shape
         (3,)
     """
-    x = _check(model, x)
+    x = _check(model, x, n_samples, seed)
     sums = np.full(len(x), -np.inf)  # logarithms of sums
-    for rows, log_p, log_ratio in _draws(model, x, n_samples, seed):
+    for rows, log_p, log_ratio in _draws(model, x, model.encode(x), n_samples, seed):
         sums[rows] = np.logaddexp(sums[rows], np.logaddexp.reduce(log_p + log_ratio, axis=1))
     return sums - math.log(n_samples)
 
@@ -117,12 +118,11 @@ class _LogDensity(keras.layers.Layer):
 
 
 def _draws(
-    model: VAE, x: np.ndarray, n_samples: int, seed: int | None
+    model: VAE, x: np.ndarray, codes: tuple[np.ndarray, np.ndarray], n_samples: int, seed: int | None
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Draw z ~ q(z|x) in blocks; yield which images, log p(x|z), and log p(z) - log q(z|x)."""
-    n_samples = check_positive_int("n_samples", n_samples)
-    rng = np.random.default_rng(_some_seed() if check_seed("seed", seed) is None else seed)
-    z_mean, z_log_sigma = (part[:, np.newaxis] for part in model.encode(x))
+    rng = np.random.default_rng(_some_seed() if seed is None else seed)
+    z_mean, z_log_sigma = (part[:, np.newaxis] for part in codes)
     draws = math.ceil(n_samples / math.ceil(n_samples / _DRAWS))  # of one size, so compiled once
     images = 1 << (_DECODED // draws).bit_length() - 1
     points = keras.Input((draws, z_mean.shape[-1]))
@@ -140,9 +140,11 @@ def _draws(
         yield rows, log_p[:, :wanted].astype(np.float64), log_ratio[:, :wanted].astype(np.float64)
 
 
-def _check(model: Any, x: Any) -> np.ndarray:
+def _check(model: Any, x: Any, n_samples: Any, seed: Any) -> np.ndarray:
     if not isinstance(model, VAE):
         raise TypeError(f"model must be a vae.VAE; got {type(model).__name__}.")
+    check_positive_int("n_samples", n_samples)
+    check_seed("seed", seed)
     return model._check_images("x", x)
 
 
@@ -243,11 +245,12 @@ class Judge:
     def __init__(self, images: ArrayLike, labels: ArrayLike, *, epochs: int = 5, seed: int = 0) -> None:
         x = flatten(images)
         names, y = np.unique(check_labels("labels", labels, len(x)), return_inverse=True)
-        initializers = (keras.initializers.HeNormal(seed + i) for i in range(3))
-        inputs = keras.Input((x.shape[1],))
-        features = keras.layers.Dense(128, "relu", kernel_initializer=next(initializers))(inputs)
-        features = keras.layers.Dense(64, "relu", kernel_initializer=next(initializers))(features)
-        classes = keras.layers.Dense(len(names), "softmax", kernel_initializer=next(initializers))(features)
+        inputs = features = keras.Input((x.shape[1],))
+        for i, units in enumerate((128, 64)):
+            initializer = keras.initializers.HeNormal(seed + i)
+            features = keras.layers.Dense(units, "relu", kernel_initializer=initializer)(features)
+        initializer = keras.initializers.HeNormal(seed + 2)
+        classes = keras.layers.Dense(len(names), "softmax", kernel_initializer=initializer)(features)
         classifier = keras.Model(inputs, classes)
         classifier.compile("adam", loss="sparse_categorical_crossentropy")
         order = np.random.default_rng(seed).permutation(len(x))

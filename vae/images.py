@@ -6,7 +6,6 @@ be read is named in one warning and costs none of the others.
 """
 
 import heapq
-import numbers
 import os
 import textwrap
 import warnings
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from vae._checks import check_positive_int, check_seed
+from vae._checks import check_choice, check_positive_int, check_seed, is_real
 from vae._progress import progress
 from vae.data import Dataset
 
@@ -92,8 +91,7 @@ def load_images(
         ((2, 24, 32), [0, 1], ('cats', 'dogs'))
     """
     height, width = _check_size(size)
-    if not isinstance(color, str) or color not in _MODES:
-        raise ValueError(f"color must be 'grayscale' or 'rgb'; got {color!r}.")
+    color = check_choice("color", color, _MODES)
     share, seed = _check_share(test_share), check_seed("seed", seed)
     root = _check_folder(folder)
     paths, skipped, others = _find(root)
@@ -127,7 +125,7 @@ def _check_size(size: Any) -> tuple[int, int]:
 
 
 def _check_share(share: Any) -> float:
-    if isinstance(share, numbers.Real) and not isinstance(share, bool) and 0 <= float(share) < 1:
+    if is_real(share) and 0 <= float(share) < 1:
         return float(share)
     raise ValueError(f"test_share must be a number from 0 to below 1; got {share!r}.")
 

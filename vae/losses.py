@@ -78,10 +78,8 @@ def reconstruction_loss(x: Any, reconstruction: Any) -> Any:
         >>> float(vae.reconstruction_loss([[0.0, 1.0]], [[0.5, 0.5]])[0])
         0.5
     """
-    x, reconstruction = _as_floats("x", x), _as_floats("reconstruction", reconstruction)
-    _check_same_shape("x", x, "reconstruction", reconstruction)
-    squares = ops.square(x - reconstruction)
-    return ops.sum(squares, axis=tuple(range(1, len(x.shape))))
+    x, reconstruction = _as_images(x, reconstruction)
+    return _sum_over_pixels(ops.square(x - reconstruction))
 
 
 @keras.saving.register_keras_serializable(package="vae")
@@ -108,11 +106,9 @@ def bernoulli_loss(x: Any, reconstruction: Any) -> Any:
         >>> round(float(vae.bernoulli_loss([[0.0, 1.0]], [[0.5, 0.5]])[0]), 4)
         1.3863
     """
-    x, reconstruction = _as_floats("x", x), _as_floats("reconstruction", reconstruction)
-    _check_same_shape("x", x, "reconstruction", reconstruction)
+    x, reconstruction = _as_images(x, reconstruction)
     p = ops.clip(reconstruction, _TINY, 1 - _TINY)
-    nats = -(x * ops.log(p) + (1 - x) * ops.log(1 - p))
-    return ops.sum(nats, axis=tuple(range(1, len(x.shape))))
+    return _sum_over_pixels(-(x * ops.log(p) + (1 - x) * ops.log(1 - p)))
 
 
 # The choices of VAE(reconstruction=...)
@@ -145,11 +141,21 @@ def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: f
         >>> float(vae.vae_loss([[0.0, 1.0]], [[0.5, 0.5]], [[1.0, 0.0]], [[0.0, 0.0]])[0])
         1.0
     """
-    if not keras.ops.is_tensor(beta):  # a model hands over its own, checked when it was set
+    if not keras.ops.is_tensor(beta):  # inside a compiled graph a tensor has no value to look at
         beta = check_beta("beta", beta)
     terms = reconstruction_loss(x, reconstruction), kl_divergence(z_mean, z_log_sigma)
     _check_same_shape("x (its length)", terms[0], "z_mean (its length)", terms[1])
     return terms[0] + beta * terms[1]
+
+
+def _as_images(x: Any, reconstruction: Any) -> tuple[Any, Any]:
+    x, reconstruction = _as_floats("x", x), _as_floats("reconstruction", reconstruction)
+    _check_same_shape("x", x, "reconstruction", reconstruction)
+    return x, reconstruction
+
+
+def _sum_over_pixels(values: Any) -> Any:
+    return ops.sum(values, axis=tuple(range(1, len(values.shape))))
 
 
 def _as_floats(name: str, value: Any) -> Any:

@@ -102,13 +102,11 @@ class Chunks(keras.utils.PyDataset):
         """
         import tensorflow as tf
 
-        spec = self[0][0]
+        def read(index: Any) -> tuple[Any, ...]:
+            return tuple(self[index][0])
 
         def chunk(index: Any) -> tuple[Chunk]:
-            read = partial(
-                tf.numpy_function, lambda i: tuple(self[i][0]), Tout=[spec.batches.dtype, tf.float32]
-            )
-            batches, rates = read([index])
+            batches, rates = tf.numpy_function(read, [index], [self.x.dtype, tf.float32])
             batches.set_shape((None, None, *self.x.shape[1:]))
             rates.set_shape((None,))
             return (Chunk(batches, rates),)
@@ -443,11 +441,10 @@ class Inference:
 
     Args:
         network: A built `keras.Model`.
-        batch_size: Rows computed at a time.
     """
 
-    def __init__(self, network: keras.Model, batch_size: int = INFERENCE_BATCH) -> None:
-        self.network, self.batch_size = network, batch_size
+    def __init__(self, network: keras.Model) -> None:
+        self.network = network
         makers = {
             "tensorflow": self._compile_tensorflow,
             "jax": self._compile_jax,
@@ -457,8 +454,8 @@ class Inference:
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Return the network's outputs for all rows of its inputs, as arrays."""
-        n = len(inputs[0])
-        batches = ([scale(x[i : i + self.batch_size]) for x in inputs] for i in range(0, n, self.batch_size))
+        starts = range(0, len(inputs[0]), INFERENCE_BATCH)
+        batches = ([scale(x[start : start + INFERENCE_BATCH]) for x in inputs] for start in starts)
         outputs = [
             [_as_float32(output)[: len(batch[0])] for output in keras.tree.flatten(self._compute(*batch))]
             for batch in batches

@@ -19,8 +19,7 @@ import pytest
 
 pytestmark = pytest.mark.benchmark
 WORKER = pathlib.Path(__file__).with_name("worker.py")
-BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-INSTALLED = [name for name, module in BACKENDS.items() if importlib.util.find_spec(module)]
+INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 ROUNDS = 2
 
 

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from vae._checks import check_images, check_labels, check_points
 from vae._files import write_whole
-from vae.figures._shared import COLORS, to_pictures
+from vae.data import unscale
+from vae.figures._shared import label_colors, to_mosaic, to_pictures
 from vae.training import Inference
 
 # Points along each side. Blended, MNIST's images differ from what the decoder gives by 0.0013 a pixel on
@@ -215,10 +214,9 @@ def _autoencoder(autoencoder: Any) -> _Network:
 def _legend(labels: ArrayLike | None, n: int) -> dict[str, Any]:
     """Return names, their colours, and for each image which name it has; no names without labels."""
     if labels is None:
-        return {"names": [], "colors": COLORS[:1], "which": [0] * n}
+        return {"names": [], "colors": label_colors(1), "which": [0] * n}
     names, which = np.unique(check_labels("labels", labels, n), return_inverse=True)
-    many = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
-    colors = COLORS[: len(names)] if len(names) <= len(COLORS) else [to_hex(color) for color in many]
+    colors = label_colors(len(names))
     return {"names": [str(name) for name in names], "colors": colors, "which": which.tolist()}
 
 
@@ -297,7 +295,8 @@ def _grid(network: _Network, square: tuple[float, float, float], size: int, shap
     x, y = np.meshgrid(left + steps, bottom + steps)
     pictures = _decode(network, np.stack([x.ravel(), y.ravel()], axis=1), shape)
     tiles = pictures.reshape(size, size, *shape)  # (rows, columns, height, width, ...)
-    return _png(_join(tiles.swapaxes(0, 2).swapaxes(1, 3)))
+    by_pixel = tiles.swapaxes(0, 2).swapaxes(1, 3)
+    return _png(to_mosaic(by_pixel.reshape(-1, size, size, *shape[2:]), shape[1]))
 
 
 def _sheet(pictures: np.ndarray) -> str:
@@ -305,19 +304,12 @@ def _sheet(pictures: np.ndarray) -> str:
     columns = math.isqrt(len(pictures) - 1) + 1
     missing = -len(pictures) % columns
     padded = np.concatenate([pictures, np.zeros((missing, *pictures.shape[1:]), pictures.dtype)])
-    return _png(_join(padded.reshape(-1, columns, *pictures.shape[1:])))
-
-
-def _join(tiles: np.ndarray) -> np.ndarray:
-    """Turn (rows, columns, height, width, ...) into one picture of all tiles."""
-    rows, columns, height, width, *channels = tiles.shape
-    return tiles.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
+    return _png(to_mosaic(padded, columns))
 
 
 def _png(picture: np.ndarray) -> str:
-    pixels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png", optimize=True)
+    Image.fromarray(unscale(picture)).save(file, "png", optimize=True)
     return _base64(file.getvalue())
 
 

@@ -5,7 +5,9 @@ import math
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -61,9 +63,22 @@ def draw_picture(ax: Axes, picture: np.ndarray, **kwargs: Any) -> None:
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **kwargs)
 
 
-def to_mosaic(pictures: np.ndarray, n: int) -> np.ndarray:
-    """Join n * n pictures, the first row of them at the top, into one."""
+def clip_pictures(name: str, output: ArrayLike, image_shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return what a decoder gave as pictures."""
+    # A linear output layer oversteps [0, 1] a little. NaN stays NaN, and is refused.
+    return to_pictures(name, np.clip(output, 0, 1), image_shape)
+
+
+def to_mosaic(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """Join pictures, row by row from the top, into one; they must fill the last row."""
     height, width, *channels = pictures.shape[1:]
     # Row, column, y, x becomes row, y, column, x: every row of cells turns into rows of pixels.
-    rows = pictures.reshape(n, n, height, width, *channels).swapaxes(1, 2)
-    return rows.reshape(n * height, n * width, *channels)
+    rows = pictures.reshape(-1, columns, height, width, *channels).swapaxes(1, 2)
+    return rows.reshape(-1, columns * width, *channels)
+
+
+def label_colors(n: int) -> tuple[str, ...]:
+    """Return a colour for each of `n` labels."""
+    if n <= len(COLORS):
+        return COLORS[:n]
+    return tuple(to_hex(color) for color in colormaps["turbo"](np.linspace(0.05, 0.95, n)))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from vae._checks import check_labels, check_points, check_positive_int
 from vae.data import flatten
-from vae.figures._shared import Picture, draw_picture, to_mosaic, to_pictures
+from vae.figures._shared import Picture, clip_pictures, draw_picture, to_mosaic, to_pictures
 
 Shape = tuple[int, ...] | None
 
@@ -177,7 +177,7 @@ def plot_reconstructions(
         output, row_name = model.predict(flatten(array[: len(pictures)]), verbose=0), "reconstruction"
     else:
         raise TypeError(f"model must be a vae.VAE or a Keras autoencoder; got {type(model).__name__}.")
-    rows = np.concatenate([pictures, _clipped("reconstructions", output, pictures.shape[1:])])
+    rows = np.concatenate([pictures, clip_pictures("reconstructions", output, pictures.shape[1:])])
     return _draw_cells(rows, len(pictures), titles, ["image", row_name])
 
 
@@ -196,12 +196,7 @@ def _latent_dim(model: Any) -> int:
 
 def _decode(model: Any, z: np.ndarray, image_shape: Shape) -> np.ndarray:
     output = model.decode(z) if hasattr(model, "decode") else model.predict(z, verbose=0)
-    return _clipped("decoded images", output, image_shape)
-
-
-def _clipped(name: str, output: Any, image_shape: Shape) -> np.ndarray:
-    # A linear output layer oversteps [0, 1] a little. NaN stays NaN, and is refused.
-    return to_pictures(name, np.clip(output, 0, 1), image_shape)
+    return clip_pictures("decoded images", output, image_shape)
 
 
 def _check_axes(axes: Sequence[int], latent_dim: int) -> tuple[int, int]:

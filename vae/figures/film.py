@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from vae.data import unscale
 from vae.figures._shared import Picture, draw_picture, to_mosaic, to_pictures
 from vae.figures.latent import draw_points, group_points
 
@@ -111,7 +112,7 @@ def _traces(film: Any, i: int) -> list[go.Scattergl]:
 
 
 def _image(mosaic: np.ndarray, limit: float) -> dict[str, Any]:
-    png, picture = io.BytesIO(), Image.fromarray(np.rint(255 * mosaic).astype(np.uint8))
+    png, picture = io.BytesIO(), Image.fromarray(unscale(mosaic))
     # Few shades are enough for a film, and a page holds many frames.
     picture.quantize(_SHADES, dither=Image.Dither.NONE).save(png, "png", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")

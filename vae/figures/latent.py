@@ -5,10 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
@@ -17,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from vae._checks import check_images, check_labels, check_points, check_positive_int
 from vae.data import flatten
-from vae.figures._shared import COLORS, Picture
+from vae.figures._shared import COLORS, Picture, label_colors
 
 _MOST_NAMES = 20  # labels; above, names written into the picture would cover it
 _SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
@@ -150,8 +148,7 @@ def group_points(points: np.ndarray, labels: ArrayLike | None) -> list[_Group]:
     if labels is None:
         return [_Group(None, COLORS[0], points)]
     names, which = np.unique(check_labels("labels", labels, len(points)), return_inverse=True)
-    many = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
-    colors = COLORS if len(names) <= len(COLORS) else [to_hex(color) for color in many]
+    colors = label_colors(len(names))
     shown = [str(name).replace("$", r"\$") for name in names]  # a dollar would open a formula
     return [_Group(name, colors[i], points[which == i]) for i, name in enumerate(shown)]
 
