@@ -82,7 +82,10 @@ def _draw_film(film: Any, mosaics: list[np.ndarray], reach: float) -> go.Figure:
         range=[-reach, reach], title="z, dimension 2", scaleanchor="x", constrain="domain", row=1, col=1
     )
     figure.update_xaxes(range=[-limit, limit], title="z, dimension 1", row=1, col=2)
-    figure.update_yaxes(range=[-limit, limit], scaleanchor="x2", constrain="domain", row=1, col=2)
+    figure.update_yaxes(
+        range=[-limit, limit], title="z, dimension 2", scaleanchor="x2", constrain="domain", row=1, col=2
+    )
+    figure.update_yaxes(ticklabelstandoff=4)
     return figure.update_layout(
         template="plotly_white",
         title={"text": _title(film, 0)},
