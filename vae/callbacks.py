@@ -92,10 +92,12 @@ class BetaWarmUp(keras.callbacks.Callback):
         super().__init__()
         self.epochs = check_positive_int("epochs", epochs)
         self.beta = None if beta is None else check_beta("beta", beta)
+        self._before: float | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Note where to end, and warn of a run that is too short to get there."""
-        self._goal = self.model.beta if self.beta is None else self.beta
+        self._before = self.model.beta
+        self._goal = self._before if self.beta is None else self.beta
         if (self.params.get("epochs") or self.epochs) < self.epochs:
             warnings.warn(
                 f"BetaWarmUp takes {self.epochs} epochs, but training ends after {self.params['epochs']}: "
@@ -110,6 +112,11 @@ class BetaWarmUp(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leave the full beta, also where training stopped early."""
         self.model.beta = self._goal
+
+    def give_back(self) -> None:
+        """Set beta as it was before a run that broke off, so that the same call means the same again."""
+        if self._before is not None:  # else the run had not begun
+            self.model.beta = self._before
 
 
 class TrainingFilm(keras.callbacks.Callback):

@@ -104,6 +104,15 @@ class Sampling(keras.layers.Lambda):
         """Return the shape of z, which is that of z_mean."""
         return tuple(input_shape[0])
 
+    def save_own_variables(self, store: Any) -> None:
+        """Save the seed generator's state, which Keras leaves out: a loaded model would repeat its noise."""
+        store["seed_generator_state"] = keras.ops.convert_to_numpy(self.seed_generator.state.value)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the state; files without it leave the layer at its seed."""
+        if "seed_generator_state" in store:
+            self.seed_generator.state.assign(store["seed_generator_state"])
+
     def get_config(self) -> dict[str, Any]:
         """Return the seed and the layer's name and type; the function is always `sample_z`."""
         return {**keras.layers.Layer.get_config(self), "seed": self.seed}

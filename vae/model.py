@@ -15,7 +15,7 @@ import numpy as np
 
 from vae._checks import check_beta, check_choice, check_images, check_points, check_positive_int, check_seed
 from vae._keras import keras
-from vae.callbacks import plain_verbosity
+from vae.callbacks import BetaWarmUp, plain_verbosity
 from vae.layers import reparameterize
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
@@ -93,6 +93,11 @@ class VAE(ChunkedModel):
     def beta(self, value: float) -> None:
         self._beta_as_given = check_beta("beta", value)
         self._beta.assign(self._beta_as_given)  # compiled steps read the variable
+
+    def _take_over_variables(self) -> None:
+        kept = float(ops.convert_to_numpy(self._beta.value))
+        if kept != np.float32(self._beta_as_given):  # a callback had changed it
+            self._beta_as_given = kept
 
     # What the model computes
 
@@ -186,6 +191,7 @@ class VAE(ChunkedModel):
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Train on images; arguments, callbacks and history as in `keras.Model.fit`.
@@ -200,6 +206,10 @@ class VAE(ChunkedModel):
             callbacks: Keras callbacks; those of batches are called once a chunk.
             validation_split: Share of `x`, taken from its end, to validate on.
             validation_data: Images x, or (x, x).
+            checkpoint: A folder. The state of the run is written into it after each epoch, and the same
+                call goes on from there where a run was killed or interrupted, with the very numbers that
+                it would have had (on the same machine and versions, images in arrays). A run that had
+                ended returns at once. Callbacks keep the numbers that they count by.
             **kwargs: The other arguments of `keras.Model.fit`.
 
         Returns:
@@ -208,10 +218,12 @@ class VAE(ChunkedModel):
 
         Raises:
             ValueError: Images of a wrong shape or range, targets other than x, weights of samples
-                or classes.
-            TypeError: Images of a type other than uint8 or float.
+                or classes; a checkpoint of a run with other settings, or a damaged one.
+            TypeError: Images of a type other than uint8 or float, or a checkpoint that is no path.
             FloatingPointError: The loss became NaN or infinite; training has stopped. (Not raised
                 where Keras's `TerminateOnNaN` is among the callbacks.)
+            OSError: A checkpoint could not be written; the one before is whole.
+            KeyboardInterrupt: After Ctrl-C; the checkpoint of the last whole epoch is kept.
         """
         for name in ("sample_weight", "class_weight"):
             if kwargs.get(name) is not None:
@@ -219,13 +231,28 @@ class VAE(ChunkedModel):
         x = self._check_data("x", x, y)
         if validation_data is not None:
             validation_data = self._check_validation(validation_data)
-        for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
+        given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+        for callback in given:
             # Of a term of the loss, EarlyStopping and ModelCheckpoint cannot tell that lower is better.
             if getattr(callback, "mode", None) == "auto" and _names_a_term(getattr(callback, "monitor", "")):
                 callback.mode = "min"
-        return super().fit(
-            x, batch_size, epochs, verbose, callbacks, validation_split, validation_data, **kwargs
-        )
+        try:
+            return super().fit(
+                x,
+                batch_size,
+                epochs,
+                verbose,
+                callbacks,
+                validation_split,
+                validation_data,
+                checkpoint=checkpoint,
+                **kwargs,
+            )
+        except BaseException:
+            for callback in given:
+                if isinstance(callback, BetaWarmUp):
+                    callback.give_back()
+            raise
 
     def evaluate(  # type: ignore[override]  # takes y, to check it
         self,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae._checkpoint import Checkpoint, describe_data, describe_model, telling_what_is_kept
 from vae._checks import check_positive_int
 from vae._keras import keras
 from vae.callbacks import AtEpochBegin, plain_verbosity, prepare_callbacks, sets_learning_rate
@@ -195,13 +196,16 @@ class ChunkedModel(keras.Model):
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
+        checkpoint: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Train on an array, in chunks, or on what yields batches; `validation_data` likewise.
 
         Raises:
-            ValueError: A batch size, number of epochs, split or learning rate that makes no sense.
+            ValueError: A batch size, number of epochs, split or learning rate that makes no sense, or a
+                checkpoint of other settings, or damaged.
             FloatingPointError: The loss became NaN or infinite (unless `TerminateOnNaN` is there).
+            OSError: A checkpoint could not be written.
         """
         self._check_run(batch_size)
         check_positive_int("epochs", epochs)
@@ -209,13 +213,22 @@ class ChunkedModel(keras.Model):
         callbacks, verbose = prepare_callbacks(callbacks, verbose)
         if validation_split and validation_data is None:
             x, validation_data = _split(x, validation_split)
+        run = {"seed": _run_seed(), "iterations": int(self.optimizer.iterations)}
+        if checkpoint is not None:
+            if kwargs.get("initial_epoch"):
+                raise ValueError("initial_epoch must be left out with checkpoint=, which knows the epoch.")
+            shuffle = bool(kwargs.get("shuffle", True))
+            numbers = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}
+            checkpoint = Checkpoint(checkpoint, self._settings(x, validation_data, **numbers), run)
+            run, callbacks = checkpoint.progress, checkpoint.follow(callbacks)
+            kwargs["initial_epoch"] = epochs if checkpoint.stopped else checkpoint.epochs_done
         in_chunks = isinstance(x, np.ndarray) and kwargs.get("steps_per_epoch") is None
         scheduled = self._follows_recipe and not sets_learning_rate(callbacks)
         steps = math.ceil(len(x) / batch_size) if in_chunks else 0
-        self._choose_functions(scheduled and in_chunks, epochs * steps)
+        self._choose_functions(scheduled and in_chunks, run["iterations"] + epochs * steps)
         if in_chunks:
             rate = self._schedule(epochs * steps) if scheduled else np.zeros_like
-            seed = _run_seed() if kwargs.pop("shuffle", True) else None
+            seed = run["seed"] if kwargs.pop("shuffle", True) else None
             x = self._chunks(x, batch_size, seed=seed, rate=rate)
             callbacks.insert(0, AtEpochBegin(x.set_epoch))
             kwargs.update(batch_size=None, shuffle=False)
@@ -229,18 +242,45 @@ class ChunkedModel(keras.Model):
         if isinstance(validation_data, np.ndarray):
             size = kwargs.pop("validation_batch_size", None) or batch_size
             validation_data = self._chunks(validation_data, size, kwargs.get("validation_steps"))
+        fit = partial(
+            super().fit,
+            _fed(x),
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_data=_fed(validation_data),
+            **kwargs,
+        )
         try:
-            return super().fit(
-                _fed(x),
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_data=_fed(validation_data),
-                **kwargs,
-            )
+            return fit() if checkpoint is None else self._go_on(fit, checkpoint)
         finally:
             if scheduled:
                 self._set_rate(self._highest_rate)  # a second fit starts a new schedule
+
+    def _go_on(self, fit: Callable[[], Any], checkpoint: Checkpoint) -> keras.callbacks.History:
+        """Train from where the checkpoint is; a finished run has nothing left to do."""
+        checkpoint.restore(self)
+        self._take_over_variables()
+        if checkpoint.finished:
+            return checkpoint
+        with telling_what_is_kept(checkpoint):
+            return fit()
+
+    def _take_over_variables(self) -> None:
+        """Bring what a subclass keeps beside its variables in line with those that were restored."""
+
+    def _settings(
+        self, x: Any, batch_size: int, epochs: int, validation: Any, shuffle: Any
+    ) -> dict[str, Any]:
+        """Return what a run and the one that resumes it must have in common."""
+        return {
+            **numbers,
+            "seed": get_random_seed(),
+            "backend": keras.backend.backend(),
+            "data": describe_data(x),
+            "validation_data": describe_data(validation_data),
+            **describe_model(self),
+        }
 
     def evaluate(
         self,
@@ -369,7 +409,10 @@ class ChunkedModel(keras.Model):
         self.optimizer.learning_rate.assign(rate)
 
     def _choose_functions(self, scheduled: bool, steps: int) -> None:
-        """Have the steps compiled anew where this run needs them otherwise than the last one."""
+        """Have the steps compiled anew where this run needs them otherwise than the last one.
+
+        `steps` counts those of earlier runs, too.
+        """
         if scheduled != self._scheduled:
             self._scheduled, self.train_function = scheduled, None
         # "auto" means without XLA to Keras, on TensorFlow's CPU; a long run is much faster with it.
@@ -377,7 +420,7 @@ class ChunkedModel(keras.Model):
             self._own_settings["jit_compile"] == "auto" and not self.jit_compile and not self.run_eagerly
         )
         on_cpu = keras.backend.backend() == "tensorflow" and not has_gpu() and not self._loops_badly()
-        if undecided and on_cpu and int(self.optimizer.iterations) + steps >= XLA_STEPS:
+        if undecided and on_cpu and steps >= XLA_STEPS:
             self.jit_compile, self.train_function, self.test_function = True, None, None
 
 
@@ -412,12 +455,17 @@ def scheduled_rates(step: Any, total: int, highest: float = RECIPE.learning_rate
     return highest * rise * 0.5 * (1 + np.cos(np.pi * step / total))
 
 
-def _run_seed() -> int:
-    """Return the seed that `keras.utils.set_random_seed` set; a random one where it was not called."""
-    from keras.src.utils.rng_utils import get_random_seed  # Keras keeps it, but exports no way to ask
+def get_random_seed() -> int | None:
+    """Return the seed that `keras.utils.set_random_seed` set; None where it was not called."""
+    from keras.src.utils import rng_utils  # Keras keeps it, but exports no way to ask
 
+    seed = rng_utils.get_random_seed()
+    return None if seed is None else int(seed)
+
+
+def _run_seed() -> int:
     seed = get_random_seed()
-    return int(np.random.default_rng().integers(2**31)) if seed is None else int(seed)
+    return int(np.random.default_rng().integers(2**31)) if seed is None else seed
 
 
 def _split(x: Any, share: float) -> tuple[np.ndarray, np.ndarray]:
