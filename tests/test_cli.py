@@ -315,7 +315,6 @@ def test_damaged_runs_are_one_line(flat, tmp_path):
     assert sorted(os.listdir(run)) == ["model.keras", "settings.json"]
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Keras's CSVLogger leaves its file open here
 def test_a_diverging_run_is_one_line_and_not_complete(folder, tmp_path):
     run = tmp_path / "run"
     options = ["--size", "8x8", "--epochs", 1, "--beta", 1e39]
@@ -343,8 +342,17 @@ def test_ctrl_c_is_one_line(tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert errors == "Interrupted. run holds no complete run and may be deleted.\n"
+    assert errors == "Interrupted. The same command with --resume goes on.\n"
     assert "has no settings.json" in fail("generate", tmp_path / "run")
+    again = ["--data", "digits", "--epochs", 30, "--out", tmp_path / "run"]
+    assert "with --resume, an unfinished run goes on" in fail("train", *again)
+    result = call("train", *again, "--epochs", 31, "--resume")
+    assert "epochs: 30 in the checkpoint, 31 now" in result.stderr
+    succeed("train", *again, "--resume")
+    assert len(rows_of(tmp_path / "run")) == 30
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+    assert "nothing is left to do" in succeed("train", *again, "--resume")
+    assert "--beta must be as in the run" in fail("train", *again, "--resume", "--beta", 2)
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["generate"], ["explore"]], ids=str)

@@ -53,9 +53,9 @@ class Checkpoint(keras.callbacks.History):
 
     def restore(self, model: Any) -> None:
         """Give the model the state in which the checkpoint was written, if there is one."""
+        model.optimizer.build(model.trainable_variables)  # else with the first step; its variables are kept
         if not self._arrays:
             return
-        model.optimizer.build(model.trainable_variables)
         kept = [self._arrays[name] for name in self._arrays if name.startswith("variable/")]
         variables = _variables(model)
         shapes = [array.shape for array in kept], [tuple(variable.shape) for variable in variables]
@@ -72,14 +72,18 @@ class Checkpoint(keras.callbacks.History):
         self._followed = [(callback, _memory(callback)) for callback in callbacks]
         return [*callbacks, self]
 
+    def remind(self) -> None:
+        """Give the callbacks their memory back."""
+        for (callback, _), memory in zip(self._followed, self._memories, strict=False):
+            if memory["class"] == type(callback).__name__:
+                vars(callback).update(self._unpacked(memory["values"]))
+
     # While the run goes on
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Write the state before the first epoch, or give the callbacks their memory back."""
         self.epoch = list(range(self.epochs_done))
-        for (callback, _), memory in zip(self._followed, self._memories, strict=False):
-            if memory["class"] == type(callback).__name__:
-                vars(callback).update(self._unpacked(memory["values"]))
+        self.remind()
         if not self._arrays:
             self._write()  # a full disk is better met now than after an epoch
         self._arrays, self._memories = {}, []
@@ -97,10 +101,9 @@ class Checkpoint(keras.callbacks.History):
 
     def kept(self) -> str:
         """Say what the folder holds."""
-        epochs = (
-            f"{self.epochs_done} of {self.settings['epochs']} epochs" if self.path.exists() else "nothing"
-        )
-        return f"{epochs} kept in {str(self.path)!r}"
+        if not self.path.exists():
+            return f"nothing is kept in {str(self.path)!r} yet"
+        return f"{self.epochs_done} of {self.settings['epochs']} epochs are kept in {str(self.path)!r}"
 
     # The file: the arrays, and one of them the JSON of everything else
 
@@ -133,7 +136,7 @@ class Checkpoint(keras.callbacks.History):
 
     def _read(self) -> None:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}  # read whole: the zip's CRCs are checked
             rest = json.loads(arrays.pop("json").tobytes())
             settings = rest["settings"]

@@ -113,25 +113,34 @@ def main(ctx: click.Context) -> None:
 @_option("--size", type=_Size(), metavar="HxW", help="Pixels of a folder's images.  [default: 28x28]")
 @_option("--color", type=_COLOR, help="Of a folder's images.  [default: grayscale]")
 @_option("--seed", default=0, type=_SEED, metavar="N", help="One seed, one result.")
+@_option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 def train(**options: Any) -> None:
     """Train a model and write it, its losses and its pictures into the folder RUN.
 
     RUN gets model.keras, history.csv (a row an epoch), figures/ and, last, settings.json: a run that
-    has it is complete. A folder of images may have a subfolder for each class; where it is named like
-    a data set, write ./mnist.
+    has it is complete. Until then it has checkpoint.npz, from which the same command with --resume goes
+    on, with the result that it would have had. A folder of images may have a subfolder for each class;
+    where it is named like a data set, write ./mnist.
     """
     from vae._checks import check_beta
 
     run, started = options["out"], datetime.now().astimezone()
     check_beta("--beta", options["beta"])
-    _check_new(run)
+    resume = options.pop("resume")
+    _check_out(run, resume)
+    if resume and (run / "settings.json").exists():
+        _check_same(run, options)
+        click.echo(f"{run} is complete; nothing is left to do.")
+        return
     data, source = _load(options["data"], options["size"], options["color"], options["seed"])
     model = _build(data.x_train.shape[1:], options)
     options = {**options, "data": source, "out": os.path.abspath(run)}
     try:
         _make_run(run, model, data, options, started)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{run} holds no complete run and may be deleted.") from None
+        kept = (run / "checkpoint.npz").exists()
+        hint = "The same command with --resume goes on." if kept else f"{run} holds nothing yet."
+        raise KeyboardInterrupt(hint) from None
 
 
 @main.command(short_help="Write a sheet of new images.")
@@ -180,14 +189,28 @@ def explore(run: Path, data: str | None, out: Path | None) -> None:
 # Checks and data
 
 
-def _check_new(run: Path) -> None:
-    if run.is_dir() and any(run.iterdir()):
-        raise ValueError(f"--out must be a new or empty folder; {run} has something in it.")
+def _check_out(run: Path, resume: bool) -> None:
+    begun = any((run / name).exists() for name in ("checkpoint.npz", "settings.json"))
+    if run.is_dir() and any(run.iterdir()) and not (resume and begun):
+        hint = "; with --resume, an unfinished run goes on" if begun else ""
+        raise ValueError(f"--out must be a new or empty folder; {run} has something in it{hint}.")
     if not run.is_dir() and os.path.lexists(run):
         raise ValueError(f"--out must be a new or empty folder; {run} is a file.")
     there = next(path for path in (run.absolute(), *run.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"--out must be a folder that can be made; {there} cannot be written into.")
+
+
+def _check_same(run: Path, options: dict[str, Any]) -> None:
+    """Compare the options of a complete run with those given; one that finds "auto" takes what there is."""
+    kept = json.loads((run / "settings.json").read_text(encoding="utf-8"))["options"]
+    given = {**options, "out": kept["out"], "size": options["size"] and list(options["size"])}
+    if given["data"] not in _DATA:
+        given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
+    for name, value in given.items():
+        if kept.get(name) != value and (name, value) != ("data", "auto"):
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} must be as in the run {run}: {kept.get(name)!r}; got {value!r}.")
 
 
 def _check_suffix(path: Path, suffix: str) -> Path:
@@ -268,14 +291,15 @@ def _make_run(run: Path, model: Any, data: Any, options: dict[str, Any], started
 
     clock, device = time.perf_counter(), vae.describe_device()
     click.echo(device)
-    (run / "figures").mkdir(parents=True)
+    (run / "figures").mkdir(parents=True, exist_ok=True)
     history = model.fit(
         data.x_train,
         batch_size=options["batch_size"],
         epochs=options["epochs"],
         validation_data=data.x_test,
-        callbacks=[keras.callbacks.CSVLogger(str(run / "history.csv"))],
+        checkpoint=run,
     )
+    write_whole(run / "history.csv", _table(history))
     test_loss = model.evaluate(data.x_test, verbose=0, return_dict=True)
     model.save(run / "model.keras")
     _draw_figures(run / "figures", model, data, history)
@@ -291,7 +315,16 @@ def _make_run(run: Path, model: Any, data: Any, options: dict[str, Any], started
         "test_loss": {name: float(value) for name, value in test_loss.items()},
     }
     write_whole(run / "settings.json", (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode())
+    (run / "checkpoint.npz").unlink(missing_ok=True)
     click.echo(_summary(run, settings))
+
+
+def _table(history: Any) -> bytes:
+    """Return the history as CSV, a row an epoch."""
+    names = sorted(history.history)
+    rows = zip(history.epoch, *(history.history[name] for name in names), strict=True)
+    lines = [",".join(["epoch", *names]), *(",".join(map(repr, row)) for row in rows)]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _draw_figures(folder: Path, model: Any, data: Any, history: Any) -> None:

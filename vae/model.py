@@ -96,7 +96,7 @@ class VAE(ChunkedModel):
 
     def _take_over_variables(self) -> None:
         kept = float(ops.convert_to_numpy(self._beta.value))
-        if kept != np.float32(self._beta_as_given):  # a callback had changed it
+        if math.isfinite(kept) and not math.isclose(kept, self._beta_as_given, rel_tol=1e-6):
             self._beta_as_given = kept
 
     # What the model computes

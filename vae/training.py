@@ -262,6 +262,7 @@ class ChunkedModel(keras.Model):
         checkpoint.restore(self)
         self._take_over_variables()
         if checkpoint.finished:
+            checkpoint.remind()
             return checkpoint
         with telling_what_is_kept(checkpoint):
             return fit()
@@ -269,9 +270,7 @@ class ChunkedModel(keras.Model):
     def _take_over_variables(self) -> None:
         """Bring what a subclass keeps beside its variables in line with those that were restored."""
 
-    def _settings(
-        self, x: Any, batch_size: int, epochs: int, validation: Any, shuffle: Any
-    ) -> dict[str, Any]:
+    def _settings(self, x: Any, validation_data: Any, **numbers: Any) -> dict[str, Any]:
         """Return what a run and the one that resumes it must have in common."""
         return {
             **numbers,

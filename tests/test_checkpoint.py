@@ -1,0 +1,361 @@
+"""Runs that are killed, interrupted, or out of disk, and what they go on with."""
+
+import errno
+import os
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import vae
+from vae import _checkpoint, _files
+
+ROOT = pathlib.Path(__file__).parents[1]
+EPOCHS = 10
+BACKENDS = ["tensorflow", "jax"]
+
+# A run of ten epochs, with callbacks that count, for a process of its own. Prints a digest of its end.
+RUN = f"""
+import hashlib, sys, keras, numpy as np, vae
+keras.utils.set_random_seed(1)
+model = vae.VAE(vae.build_encoder(hidden_units=(16,)), vae.build_decoder(hidden_units=(16,)), beta=2)
+model.compile("adam")
+digits = vae.load_digits()
+stop = keras.callbacks.EarlyStopping("val_loss", patience=50, restore_best_weights=True)
+rate = keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=3)
+print("begins", flush=True)
+history = model.fit(digits.x_train, batch_size=48, epochs={EPOCHS}, validation_data=digits.x_test, verbose=0,
+    callbacks=[stop, rate, vae.BetaWarmUp(6)], checkpoint=sys.argv[1])
+digest = hashlib.sha256()
+for variable in [*model.variables, *model.optimizer.variables]:
+    digest.update(np.asarray(keras.ops.convert_to_numpy(variable.value)).tobytes())
+digest.update(repr((history.epoch, history.history, model.beta, stop.best)).encode())
+print(digest.hexdigest())
+"""
+
+
+def start(backend, folder):
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(ROOT),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-W", "ignore", "-c", RUN, str(folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def finish(backend, folder):
+    with start(backend, folder) as process:
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return output.split()[-1]
+
+
+def kill(backend, folder, wait):
+    """Kill a run when `wait(process)` returns; tell whether it was still running."""
+    with start(backend, folder) as process:
+        assert process.stdout.readline() == "begins\n"
+        wait(process)
+        process.kill()
+        return process.wait() == -signal.SIGKILL
+
+
+def until_writing(folder, epoch):
+    """Wait until a run begins to write the checkpoint of an epoch."""
+
+    def wait(process):
+        seen = 0
+        while process.poll() is None and seen <= epoch:
+            while process.poll() is None and not list(folder.glob(".checkpoint.npz.*.tmp")):
+                pass
+            seen += 1
+            while process.poll() is None and seen <= epoch and list(folder.glob(".checkpoint.npz.*.tmp")):
+                pass
+
+    return wait
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    pytest.importorskip(request.param)
+    return request.param
+
+
+def test_a_killed_run_ends_as_one_that_was_not(backend, tmp_path):
+    whole = finish(backend, tmp_path / "whole")
+    killed = [kill(backend, tmp_path / "run", until_writing(tmp_path / "run", epoch)) for epoch in (1, 3)]
+    assert any(killed)
+    assert finish(backend, tmp_path / "run") == whole
+    assert finish(backend, tmp_path / "run") == whole  # finished, so it only reads
+    assert sorted(os.listdir(tmp_path / "run")) == ["checkpoint.npz"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(25))
+def test_runs_killed_at_random_moments(backend, tmp_path, seed):
+    """Two kills a run, each at a random moment: 50 on each backend."""
+    whole = finish(backend, tmp_path / "whole")
+    rng = random.Random(seed)
+    for _ in range(2):
+        kill(backend, tmp_path / "run", lambda process: time.sleep(rng.uniform(0, 3)))
+    assert finish(backend, tmp_path / "run") == whole
+
+
+# In this process
+
+
+def build(beta=1.0, units=(8,)):
+    keras.utils.set_random_seed(0)
+    model = vae.VAE(vae.build_encoder(36, units, 2), vae.build_decoder(2, units, 36), beta=beta)
+    model.compile()
+    return model
+
+
+X = np.random.default_rng(0).random((40, 36), np.float32)
+
+
+def fit(folder, model=None, x=X, **kwargs):
+    model = model or build()
+    options = {"epochs": 3, "batch_size": 8, "verbose": 0, **kwargs}
+    return model, model.fit(x, checkpoint=folder, **options)
+
+
+def values_of(model):
+    return [keras.ops.convert_to_numpy(variable.value) for variable in model.variables]
+
+
+class Break(keras.callbacks.Callback):
+    """Break a run off when an epoch begins."""
+
+    def __init__(self, epoch, error=KeyboardInterrupt):
+        super().__init__()
+        self.epoch, self.error = epoch, error
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"epochs": 4}, "epochs: 3 in the checkpoint, 4 now"),
+        ({"batch_size": 4}, "batch_size: 8 in the checkpoint, 4 now"),
+        ({"shuffle": False}, "shuffle: True in the checkpoint, False now"),
+        ({"x": X[:39]}, "data.shape.0: 40 in the checkpoint, 39 now"),
+        ({"x": 1 - X}, "data.checksum: "),
+        ({"validation_data": X}, "validation_data: None in the checkpoint, {'shape'"),
+        ({"model": lambda: build(beta=3)}, "model.beta: 1.0 in the checkpoint, 3.0 now"),
+        ({"model": lambda: build(units=(9,))}, "units: 8 in the checkpoint, 9 now"),
+        ({"model": lambda: recompiled("sgd")}, "compile.optimizer: None in the checkpoint, "),
+        ({"model": lambda: reseeded(5)}, "seed: 0 in the checkpoint, 5 now"),
+    ],
+)
+def test_other_settings_are_named(tmp_path, change, difference):
+    fit(tmp_path, model=build())
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    model = change.pop("model", build)()
+    with pytest.raises(ValueError, match="checkpoint must be of the same settings") as error:
+        fit(tmp_path, model, **change)
+    assert difference in str(error.value)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def recompiled(optimizer):
+    model = build()
+    model.compile(optimizer)
+    return model
+
+
+def reseeded(seed):
+    model = build()
+    keras.utils.set_random_seed(seed)
+    return model
+
+
+def test_ctrl_c_keeps_the_last_epoch_says_so_and_goes_on(tmp_path, capsys):
+    model = build()
+    warm_up = vae.BetaWarmUp(3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, model, callbacks=[warm_up, Break(2)])
+    path = tmp_path / "checkpoint.npz"
+    said = capsys.readouterr().out
+    assert (
+        said == f"Interrupted: 2 of 3 epochs are kept in {str(path)!r}; the same call goes on from there.\n"
+    )
+    assert model.beta == 1  # so that the same call, in the same process, has the same settings
+    _, history = fit(tmp_path, model, callbacks=[warm_up])
+    whole, whole_history = fit(tmp_path / "whole", callbacks=[vae.BetaWarmUp(3)])
+    assert history.history == whole_history.history
+    for a, b in zip(values_of(model), values_of(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.beta == whole.beta == 1
+
+
+def test_a_finished_run_returns_at_once(tmp_path):
+    model, history = fit(tmp_path, callbacks=[vae.BetaWarmUp(2, beta=4)])
+    again, the_same = fit(tmp_path, callbacks=[Break(0, AssertionError)])
+    assert (the_same.history, the_same.epoch) == (history.history, [0, 1, 2])
+    assert again.history is the_same
+    assert again.beta == model.beta == 4
+    for a, b in zip(values_of(model), values_of(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_was_stopped_early_is_not_taken_further(tmp_path):
+    def stopping():
+        return keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9, restore_best_weights=True)
+
+    class KilledBeforeTheEnd(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            raise KeyboardInterrupt
+
+    whole, history = fit(tmp_path / "whole", epochs=9, callbacks=[stopping()])
+    assert len(history.epoch) < 9
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "run", epochs=9, callbacks=[KilledBeforeTheEnd(), stopping()])
+    model, resumed = fit(tmp_path / "run", epochs=9, callbacks=[Break(99), stopping()])
+    assert resumed.epoch == history.epoch
+    for a, b in zip(values_of(model), values_of(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_callbacks_go_on_counting(tmp_path):
+    class Counter(keras.callbacks.Callback):
+        def __init__(self, note):
+            super().__init__()
+            self.note, self.arrays = note, []
+
+        def on_train_begin(self, logs=None):
+            self.count, self.best = 0, np.float32(np.inf)
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.count, self.best = self.count + 1, np.float32(logs["loss"])
+            self.arrays.append(np.full(3, epoch))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, callbacks=[Counter("first"), Break(2)])
+    counter = Counter("second")
+    _, history = fit(tmp_path, callbacks=[counter, Break(99)])
+    assert (counter.count, counter.best, counter.note) == (
+        3,
+        np.float32(history.history["loss"][2]),
+        "second",
+    )
+    np.testing.assert_array_equal(counter.arrays, [[0] * 3, [1] * 3, [2] * 3])
+
+
+def test_a_film_goes_on(tmp_path):
+    def film():
+        return vae.TrainingFilm(X, n=2)
+
+    cut, whole = film(), film()
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "run", callbacks=[film(), Break(1)])
+    fit(tmp_path / "run", callbacks=[cut, Break(99)])
+    fit(tmp_path / "whole", callbacks=[whole])
+    assert cut.epochs == whole.epochs == [0, 1, 2, 3]
+    np.testing.assert_array_equal(cut.grids, whole.grids)
+
+
+def test_damaged_checkpoints_are_named_and_left_alone(tmp_path):
+    fit(tmp_path)
+    path = tmp_path / "checkpoint.npz"
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    flipped = [bytearray(good) for _ in range(20)]
+    for data in flipped:
+        data[rng.integers(len(data))] ^= 255
+    refused = 0
+    for data in (b"", good[: len(good) // 2], b"text", *map(bytes, flipped)):
+        path.write_bytes(data)
+        try:
+            fit(tmp_path)  # bytes that no one reads, such as a date, may be flipped
+        except ValueError as error:
+            assert str(error).startswith(f"checkpoint must hold a whole checkpoint; {str(path)!r}")  # noqa: PT017
+            assert path.read_bytes() == data
+            refused += 1
+    assert refused > 18
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    fsync, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 4:  # two a checkpoint: the file, its folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(_files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"checkpoint could not be written to .+ \(No space left on device\)"):
+        fit(tmp_path)
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["checkpoint.npz"]
+    resumed, _ = fit(tmp_path)
+    whole, _ = fit(tmp_path / "whole")
+    for a, b in zip(values_of(resumed), values_of(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_a_file_that_may_not_grow_is_a_clear_error(tmp_path):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="checkpoint could not be written to"):
+            fit(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == []
+
+
+def test_leftovers_of_killed_writers_are_swept(tmp_path):
+    (tmp_path / ".checkpoint.npz.1.tmp").write_bytes(b"half")
+    fit(tmp_path)
+    assert os.listdir(tmp_path) == ["checkpoint.npz"]
+
+
+@pytest.mark.parametrize("wrong", [5, b"run", ["run"]])
+def test_a_checkpoint_must_be_a_path(wrong):
+    with pytest.raises(TypeError, match="checkpoint must be a folder"):
+        fit(wrong)
+
+
+def test_a_checkpoint_must_be_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"checkpoint must be a folder; .+ is a file"):
+        fit(tmp_path / "file")
+    with pytest.raises(ValueError, match="initial_epoch must be left out"):
+        fit(tmp_path, initial_epoch=1)
+
+
+def test_unseeded_runs_go_on_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae.training.get_random_seed", lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, callbacks=[Break(1)])
+    _, history = fit(tmp_path)
+    assert history.epoch == [0, 1, 2]
+
+
+def test_differences_are_found_anywhere():
+    assert _checkpoint._difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) == ""
+    assert _checkpoint._difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}).startswith("a.1.b: 2 in")
+    assert _checkpoint._difference({"a": 1}, {"a": 1, "c": 0}).startswith("c: None in")
+
+
+def test_a_saved_model_goes_on_with_its_noise(tmp_path):
+    model, _ = fit(tmp_path)
+    model.save(tmp_path / "model.keras")
+    again = vae.load_model(tmp_path / "model.keras")
+    assert again.evaluate(X, verbose=0) == model.evaluate(X, verbose=0)
