@@ -569,3 +569,25 @@ def test_networks_that_are_not_built_are_refused():
         vae.VAE(unbuilt, vae.build_decoder())
     with pytest.raises(ValueError, match="decoder must be built"):
         vae.VAE(vae.build_encoder(), unbuilt)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_generate_writes_into_an_array(model, tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr("vae.model._GENERATED", 16)
+    shape = (50, *model.decoder.output_shape[1:])
+    out = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", dtype, shape)
+    assert model.generate(50, seed=3, out=out) is out
+    images = model.generate(50, seed=3)
+    wanted = np.rint(255 * images) if dtype == "uint8" else images
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), wanted)
+    assert len(np.unique(images, axis=0)) == 50  # no block repeats another
+    np.testing.assert_array_equal(images[:16], model.generate(16, seed=3))
+
+
+def test_generate_refuses_arrays_that_do_not_fit(model):
+    shape = (5, *model.decoder.output_shape[1:])
+    read_only = np.zeros(shape)
+    read_only.flags.writeable = False
+    for out in (np.zeros((4, *shape[1:])), np.zeros(shape, int), read_only, [[0.0]]):
+        with pytest.raises(ValueError, match=r"^out must "):
+            model.generate(5, out=out)

@@ -16,11 +16,14 @@ import numpy as np
 from vae._checks import check_beta, check_choice, check_images, check_points, check_positive_int, check_seed
 from vae._keras import keras
 from vae.callbacks import BetaWarmUp, plain_verbosity
+from vae.data import unscale
 from vae.layers import reparameterize
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
 
 ops = keras.ops
+
+_GENERATED = 4 * INFERENCE_BATCH  # images that are made at a time
 
 _NO_TARGETS = (
     "A VAE is trained to give back its own input, and its loss is built in: reconstruction + beta * KL."
@@ -363,19 +366,22 @@ class VAE(ChunkedModel):
         self._check_images("x", x)
         return self.predict(x, verbose=0)
 
-    def generate(self, n: int, seed: int | None = None) -> np.ndarray:
+    def generate(self, n: int, seed: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Return n new images: points drawn from the prior N(0, I), decoded.
 
         Args:
             n: How many.
             seed: A whole number for the same images each time; None draws from the state that
                 `keras.utils.set_random_seed` set.
+            out: An array to write into, such as an `np.memmap` for more images than memory holds: shape
+                (n, pixels) or (n, *the decoder's own), of floats or uint8 (0 to 255).
 
         Returns:
-            float32, shape (n, pixels) or the decoder's own.
+            float32, shape (n, pixels) or the decoder's own; or `out`.
 
         Raises:
-            ValueError: `n` is no positive whole number, or `seed` no whole number from 0 up.
+            ValueError: `n` is no positive whole number, `seed` no whole number from 0 up, or `out` of a
+                wrong shape or type or read-only.
 
         Example:
             >>> import vae
@@ -383,8 +389,16 @@ class VAE(ChunkedModel):
             >>> model.generate(4, seed=0).shape
             (4, 784)
         """
-        shape = (check_positive_int("n", n), self.decoder.input_shape[-1])
-        return self.decode(ops.convert_to_numpy(keras.random.normal(shape, seed=check_seed("seed", seed))))
+        n, seed = check_positive_int("n", n), check_seed("seed", seed)
+        shape = (n, *self.decoder.output_shape[1:])
+        images = np.empty(shape, np.float32) if out is None else _check_out(out, shape)
+        noise = None if seed is None else keras.random.SeedGenerator(seed)
+        for start in range(0, n, _GENERATED):
+            rows = min(_GENERATED, n - start)
+            z = keras.random.normal((rows, self.decoder.input_shape[-1]), seed=noise)
+            block = self.decode(ops.convert_to_numpy(z))
+            images[start : start + rows] = unscale(block) if images.dtype == np.uint8 else block
+        return images
 
     def losses_per_image(self, x: Any, epsilon: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the two terms of the loss for each image: (reconstruction, kl), in nats.
@@ -551,6 +565,17 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     if not isinstance(model, VAE):
         raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
     return model
+
+
+def _check_out(out: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if not isinstance(out, np.ndarray) or out.shape != shape:
+        got = f"shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be an array of shape {shape}; got {got}.")
+    if out.dtype != np.uint8 and not np.issubdtype(out.dtype, np.floating):
+        raise ValueError(f"out must hold floats or uint8; got dtype {out.dtype}.")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable; got a read-only array.")
+    return out
 
 
 def _names_a_term(metric: str) -> bool:
