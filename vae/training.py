@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae import _distribution
 from vae._checks import check_positive_int
 from vae._keras import keras
 from vae.callbacks import AtEpochBegin, plain_verbosity, prepare_callbacks, sets_learning_rate
@@ -55,6 +56,7 @@ class Chunks(keras.utils.PyDataset):
         steps: Steps a chunk.
         seed: Of the order; None keeps the order of `x`.
         rate: The learning rates of steps, counted over all epochs; None where no schedule runs.
+        distribution: The `DataParallel` on whose devices the chunks are put, if any.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class Chunks(keras.utils.PyDataset):
         steps: int,
         seed: int | None = None,
         rate: Callable[[np.ndarray], np.ndarray] = np.zeros_like,
+        distribution: Any = None,
     ) -> None:
         super().__init__()
-        self.x, self.seed, self.rate = x, seed, rate
+        self.x, self.seed, self.rate, self.distribution = x, seed, rate, distribution
         self.batch_size = min(batch_size, len(x))
         self.steps_an_epoch = math.ceil(len(x) / self.batch_size)
         # The rows of each chunk. What fills no batch comes first and is a chunk of its own: Keras
@@ -87,12 +90,15 @@ class Chunks(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Chunk]:
         """Return chunk `index` of the epoch."""
         start, stop = self.bounds[index : index + 2]
-        rows = slice(start, stop) if self.order is None else self.order[start:stop]
-        images = self.x[rows]
-        batches = images.reshape(-1, min(self.batch_size, len(images)), *images.shape[1:])
+        batch_size = min(self.batch_size, stop - start)
         first = self.epoch * self.steps_an_epoch + math.ceil(start / self.batch_size)
-        rates = self.rate(np.arange(first, first + len(batches), dtype=float))
-        return (Chunk(batches, rates.astype(np.float32)),)
+        steps = np.arange(first, first + (stop - start) // batch_size, dtype=float)
+        rates = self.rate(steps).astype(np.float32)
+        if self.distribution is not None:
+            order = np.arange(start, stop) if self.order is None else self.order[start:stop]
+            return (Chunk(*_distribution.place(self.x, order.reshape(-1, batch_size), rates, self.distribution)),)
+        images = self.x[slice(start, stop) if self.order is None else self.order[start:stop]]
+        return (Chunk(images.reshape(-1, batch_size, *images.shape[1:]), rates),)
 
     def as_dataset(self) -> Any:
         """Return the chunks as a `tf.data.Dataset`; TensorFlow only.
@@ -163,6 +169,7 @@ class ChunkedModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         """Compile as Keras does; without an optimizer, with the recipe: Adam on a schedule."""
+        _distribution.check_supported(self)
         if steps_per_execution != "auto":
             check_positive_int("steps_per_execution", steps_per_execution)
         self._follows_recipe, self._scheduled = optimizer is None, False
@@ -206,6 +213,7 @@ class ChunkedModel(keras.Model):
         self._check_run(batch_size)
         check_positive_int("epochs", epochs)
         batch_size = batch_size or RECIPE.batch_size
+        verbose = verbose if _distribution.is_first_process() else 0
         callbacks, verbose = prepare_callbacks(callbacks, verbose)
         if validation_split and validation_data is None:
             x, validation_data = _split(x, validation_split)
@@ -215,7 +223,10 @@ class ChunkedModel(keras.Model):
         self._choose_functions(scheduled and in_chunks, epochs * steps)
         if in_chunks:
             rate = self._schedule(epochs * steps) if scheduled else np.zeros_like
-            seed = _run_seed() if kwargs.pop("shuffle", True) else None
+            shuffle = bool(kwargs.pop("shuffle", True))
+            settings = (batch_size, epochs, shuffle, kwargs.get("validation_batch_size"))
+            run_seed = _distribution.agree(self, x, validation_data, settings, _run_seed())
+            seed = run_seed if shuffle else None
             x = self._chunks(x, batch_size, seed=seed, rate=rate)
             callbacks.insert(0, AtEpochBegin(x.set_epoch))
             kwargs.update(batch_size=None, shuffle=False)
@@ -230,14 +241,15 @@ class ChunkedModel(keras.Model):
             size = kwargs.pop("validation_batch_size", None) or batch_size
             validation_data = self._chunks(validation_data, size, kwargs.get("validation_steps"))
         try:
-            return super().fit(
-                _fed(x),
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_data=_fed(validation_data),
-                **kwargs,
-            )
+            with _distribution.placed(self, x, validation_data):
+                return super().fit(
+                    _fed(x),
+                    epochs=epochs,
+                    verbose=verbose,
+                    callbacks=callbacks,
+                    validation_data=_fed(validation_data),
+                    **kwargs,
+                )
         finally:
             if scheduled:
                 self._set_rate(self._highest_rate)  # a second fit starts a new schedule
@@ -253,10 +265,18 @@ class ChunkedModel(keras.Model):
         """Evaluate on an array, in chunks, or on what yields batches."""
         self._check_run(batch_size)
         if isinstance(x, np.ndarray):
-            x, batch_size = self._chunks(x, batch_size or RECIPE.batch_size, steps), None
-        return super().evaluate(
-            _fed(x), batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
-        )
+            batch_size = batch_size or RECIPE.batch_size
+            _distribution.agree(self, x, None, (batch_size, steps), 0)
+            x, batch_size = self._chunks(x, batch_size, steps), None
+        with _distribution.placed(self, x):
+            return super().evaluate(
+                _fed(x), batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
+            )
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Predict as Keras does; where a distribution is set, arrays of any length, whole on each device."""
+        with _distribution.placed(self, x):
+            return super().predict(x, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Compile the training step; on JAX, have it wait for the one before the last."""
@@ -347,11 +367,16 @@ class ChunkedModel(keras.Model):
             steps = 1
         elif steps == "auto":
             steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)
+        distribution = _distribution.data_parallel()
+        if distribution is not None:
+            _distribution.check_batch("batch_size", batch_size)
+            return Chunks(x, batch_size, steps, distribution=distribution, **order)
         return Chunks(_near(x), batch_size, steps, **order)
 
     def _check_run(self, batch_size: Any) -> None:
         if not self.compiled:
             raise ValueError(f"model must be compiled first: call compile(); {self.name!r} is not.")
+        _distribution.check_supported(self)
         if batch_size is not None:
             check_positive_int("batch_size", batch_size)
         rate: Any = getattr(self.optimizer, "learning_rate", None)
