@@ -113,7 +113,9 @@ def placed(model: Any, *data: Any) -> Iterator[None]:
         ValueError: Some are arrays or chunks and some are not.
     """
     distribution = data_parallel()
-    kinds = {isinstance(part, np.ndarray) or hasattr(part, "distribution") for part in data if part is not None}
+    kinds = {
+        isinstance(part, np.ndarray) or hasattr(part, "distribution") for part in data if part is not None
+    }
     if distribution is None or True not in kinds:
         yield
         return

@@ -96,7 +96,9 @@ class Chunks(keras.utils.PyDataset):
         rates = self.rate(steps).astype(np.float32)
         if self.distribution is not None:
             order = np.arange(start, stop) if self.order is None else self.order[start:stop]
-            return (Chunk(*_distribution.place(self.x, order.reshape(-1, batch_size), rates, self.distribution)),)
+            return (
+                Chunk(*_distribution.place(self.x, order.reshape(-1, batch_size), rates, self.distribution)),
+            )
         images = self.x[slice(start, stop) if self.order is None else self.order[start:stop]]
         return (Chunk(images.reshape(-1, batch_size, *images.shape[1:]), rates),)
 
