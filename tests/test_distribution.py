@@ -83,7 +83,8 @@ def one_device():
 
 def assert_same(a, b):
     assert a["history"].keys() == b["history"].keys()
-    assert len(a["history"]["loss"]) == 3 and "val_loss" in a["history"]
+    assert len(a["history"]["loss"]) == 3
+    assert "val_loss" in a["history"]
     for name, values in a["history"].items():
         np.testing.assert_allclose(
             values, b["history"][name], rtol=0 if name != "inference" else 1e-5, atol=1e-4
