@@ -58,7 +58,7 @@ def start(devices=1, **options):
 
 def results(*processes):
     try:
-        outputs = [process.communicate(timeout=120) for process in processes]
+        outputs = [process.communicate(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()
