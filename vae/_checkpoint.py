@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from vae._distribution import is_first_process
 from vae._files import sweep, write_whole
 from vae._keras import keras
 
@@ -36,23 +37,28 @@ class Checkpoint(keras.callbacks.History):
     Args:
         folder: Where the checkpoint is; made where it is missing.
         settings: What the run must have in common with the one that it continues; JSON.
-        progress: Numbers that the run started with and that a resumed run takes over.
+        seed: Of the order of the data; a resumed run takes over the one that is kept.
     """
 
-    def __init__(self, folder: Any, settings: dict[str, Any], progress: dict[str, int]) -> None:
+    def __init__(self, folder: Any, settings: dict[str, Any], seed: int) -> None:
         super().__init__()
         self.path = _checked_folder(folder) / "checkpoint.npz"
         self.settings = json.loads(json.dumps(settings))  # as they will be read: tuples become lists
-        self.progress = progress
+        self.seed = seed
         self.epochs_done, self.stopped, self.finished = 0, False, False
+        self._writes = is_first_process()  # all have the same to write
         self._memories: list[Any] = []
         self._arrays: dict[str, np.ndarray] = {}
-        sweep(self.path)
+        if self._writes:
+            sweep(self.path)
         if self.path.exists():
             self._read()
 
     def restore(self, model: Any) -> None:
-        """Give the model the state in which the checkpoint was written, if there is one."""
+        """Give the model the state in which the checkpoint was written, if there is one.
+
+        The callbacks of a finished run have their memory back, too; of others, when they begin.
+        """
         model.optimizer.build(model.trainable_variables)  # else with the first step; its variables are kept
         if not self._arrays:
             return
@@ -66,13 +72,15 @@ class Checkpoint(keras.callbacks.History):
         self.set_model(model)
         self.epoch = list(range(self.epochs_done))
         model.history = self
+        if self.finished:
+            self._remind()
 
     def follow(self, callbacks: list[Any]) -> list[Any]:
         """Return the callbacks of the run, this one last; their memory is kept, too."""
         self._followed = [(callback, _memory(callback)) for callback in callbacks]
         return [*callbacks, self]
 
-    def remind(self) -> None:
+    def _remind(self) -> None:
         """Give the callbacks their memory back."""
         for (callback, _), memory in zip(self._followed, self._memories, strict=False):
             if memory["class"] == type(callback).__name__:
@@ -83,7 +91,7 @@ class Checkpoint(keras.callbacks.History):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Write the state before the first epoch, or give the callbacks their memory back."""
         self.epoch = list(range(self.epochs_done))
-        self.remind()
+        self._remind()
         if not self._arrays:
             self._write()  # a full disk is better met now than after an epoch
         self._arrays, self._memories = {}, []
@@ -108,6 +116,8 @@ class Checkpoint(keras.callbacks.History):
     # The file: the arrays, and one of them the JSON of everything else
 
     def _write(self) -> None:
+        if not self._writes:
+            return
         arrays = {f"variable/{i}": _as_array(v) for i, v in enumerate(_variables(self.model))}
         memories = [
             {"class": type(callback).__name__, "values": _packed(_memory(callback, before), arrays)}
@@ -115,7 +125,7 @@ class Checkpoint(keras.callbacks.History):
         ]
         rest = {
             "settings": self.settings,
-            "progress": self.progress,
+            "seed": self.seed,
             "epochs_done": self.epochs_done,
             "stopped": self.stopped,
             "finished": self.finished,
@@ -144,7 +154,7 @@ class Checkpoint(keras.callbacks.History):
             epochs_done, self.stopped, self.finished = (
                 rest[name] for name in ("epochs_done", "stopped", "finished")
             )
-            progress = rest["progress"]
+            seed = int(rest["seed"])
         except Exception as error:  # zipfile, NumPy and json each have their own
             raise ValueError(
                 f"checkpoint must hold a whole checkpoint; {str(self.path)!r} cannot be read: "
@@ -159,7 +169,7 @@ class Checkpoint(keras.callbacks.History):
                 f"checkpoint must be of the same settings; {str(self.path)!r} differs in {difference}. "
                 "Give the settings that it has, or another folder."
             )
-        self.settings, self.progress, self.epochs_done, self._arrays = settings, progress, epochs_done, arrays
+        self.settings, self.seed, self.epochs_done, self._arrays = settings, seed, epochs_done, arrays
 
     def _unpacked(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -262,11 +272,14 @@ def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 @contextlib.contextmanager
-def telling_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
+def telling_what_is_kept(checkpoint: Checkpoint | None) -> Iterator[None]:
     """Say in one line what is kept where Ctrl-C ends a run."""
     try:
         yield
     except KeyboardInterrupt:
-        end_of_bar = "\n" if sys.stdout is not None and sys.stdout.isatty() else ""
-        print(f"{end_of_bar}Interrupted: {checkpoint.kept()}; the same call goes on from there.", flush=True)
+        if checkpoint is not None:
+            end_of_bar = "\n" if sys.stdout is not None and sys.stdout.isatty() else ""
+            print(
+                f"{end_of_bar}Interrupted: {checkpoint.kept()}; the same call goes on from there.", flush=True
+            )
         raise

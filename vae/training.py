@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae import _distribution
 from vae._checkpoint import Checkpoint, describe_data, describe_model, telling_what_is_kept
 from vae._checks import check_positive_int
 from vae._keras import keras
@@ -56,6 +57,7 @@ class Chunks(keras.utils.PyDataset):
         steps: Steps a chunk.
         seed: Of the order; None keeps the order of `x`.
         rate: The learning rates of steps, counted over all epochs; None where no schedule runs.
+        distribution: The `DataParallel` on whose devices the chunks are put, if any.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class Chunks(keras.utils.PyDataset):
         steps: int,
         seed: int | None = None,
         rate: Callable[[np.ndarray], np.ndarray] = np.zeros_like,
+        distribution: Any = None,
     ) -> None:
         super().__init__()
-        self.x, self.seed, self.rate = x, seed, rate
+        self.x, self.seed, self.rate, self.distribution = x, seed, rate, distribution
         self.batch_size = min(batch_size, len(x))
         self.steps_an_epoch = math.ceil(len(x) / self.batch_size)
         # The rows of each chunk. What fills no batch comes first and is a chunk of its own: Keras
@@ -88,12 +91,17 @@ class Chunks(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Chunk]:
         """Return chunk `index` of the epoch."""
         start, stop = self.bounds[index : index + 2]
-        rows = slice(start, stop) if self.order is None else self.order[start:stop]
-        images = self.x[rows]
-        batches = images.reshape(-1, min(self.batch_size, len(images)), *images.shape[1:])
+        batch_size = min(self.batch_size, stop - start)
         first = self.epoch * self.steps_an_epoch + math.ceil(start / self.batch_size)
-        rates = self.rate(np.arange(first, first + len(batches), dtype=float))
-        return (Chunk(batches, rates.astype(np.float32)),)
+        steps = np.arange(first, first + (stop - start) // batch_size, dtype=float)
+        rates = self.rate(steps).astype(np.float32)
+        if self.distribution is not None:
+            order = np.arange(start, stop) if self.order is None else self.order[start:stop]
+            return (
+                Chunk(*_distribution.place(self.x, order.reshape(-1, batch_size), rates, self.distribution)),
+            )
+        images = self.x[slice(start, stop) if self.order is None else self.order[start:stop]]
+        return (Chunk(images.reshape(-1, batch_size, *images.shape[1:]), rates),)
 
     def as_dataset(self) -> Any:
         """Return the chunks as a `tf.data.Dataset`; TensorFlow only.
@@ -164,6 +172,7 @@ class ChunkedModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         """Compile as Keras does; without an optimizer, with the recipe: Adam on a schedule."""
+        _distribution.check_supported(self)
         if steps_per_execution != "auto":
             check_positive_int("steps_per_execution", steps_per_execution)
         self._follows_recipe, self._scheduled = optimizer is None, False
@@ -210,26 +219,30 @@ class ChunkedModel(keras.Model):
         self._check_run(batch_size)
         check_positive_int("epochs", epochs)
         batch_size = batch_size or RECIPE.batch_size
+        verbose = verbose if _distribution.is_first_process() else 0
         callbacks, verbose = prepare_callbacks(callbacks, verbose)
         if validation_split and validation_data is None:
             x, validation_data = _split(x, validation_split)
-        run = {"seed": _run_seed(), "iterations": int(self.optimizer.iterations)}
+        seed = _run_seed()
         if checkpoint is not None:
             if kwargs.get("initial_epoch"):
                 raise ValueError("initial_epoch must be left out with checkpoint=, which knows the epoch.")
             shuffle = bool(kwargs.get("shuffle", True))
             numbers = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}
-            checkpoint = Checkpoint(checkpoint, self._settings(x, validation_data, **numbers), run)
-            run, callbacks = checkpoint.progress, checkpoint.follow(callbacks)
+            checkpoint = Checkpoint(checkpoint, self._settings(x, validation_data, **numbers), seed)
+            seed, callbacks = checkpoint.seed, checkpoint.follow(callbacks)
             kwargs["initial_epoch"] = epochs if checkpoint.stopped else checkpoint.epochs_done
         in_chunks = isinstance(x, np.ndarray) and kwargs.get("steps_per_epoch") is None
         scheduled = self._follows_recipe and not sets_learning_rate(callbacks)
         steps = math.ceil(len(x) / batch_size) if in_chunks else 0
-        self._choose_functions(scheduled and in_chunks, run["iterations"] + epochs * steps)
+        self._choose_functions(scheduled and in_chunks, epochs * steps)
         if in_chunks:
             rate = self._schedule(epochs * steps) if scheduled else np.zeros_like
-            seed = run["seed"] if kwargs.pop("shuffle", True) else None
-            x = self._chunks(x, batch_size, seed=seed, rate=rate)
+            shuffle = bool(kwargs.pop("shuffle", True))
+            first_epoch = kwargs.get("initial_epoch", 0)
+            settings = (batch_size, epochs, first_epoch, shuffle, kwargs.get("validation_batch_size"))
+            seed = _distribution.agree(self, x, validation_data, settings, seed)
+            x = self._chunks(x, batch_size, seed=seed if shuffle else None, rate=rate)
             callbacks.insert(0, AtEpochBegin(x.set_epoch))
             kwargs.update(batch_size=None, shuffle=False)
         else:
@@ -242,30 +255,24 @@ class ChunkedModel(keras.Model):
         if isinstance(validation_data, np.ndarray):
             size = kwargs.pop("validation_batch_size", None) or batch_size
             validation_data = self._chunks(validation_data, size, kwargs.get("validation_steps"))
-        fit = partial(
-            super().fit,
-            _fed(x),
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=_fed(validation_data),
-            **kwargs,
-        )
         try:
-            return fit() if checkpoint is None else self._go_on(fit, checkpoint)
+            if checkpoint is not None:
+                checkpoint.restore(self)
+                self._take_over_variables()
+                if checkpoint.finished:
+                    return checkpoint
+            with _distribution.placed(self, x, validation_data), telling_what_is_kept(checkpoint):
+                return super().fit(
+                    _fed(x),
+                    epochs=epochs,
+                    verbose=verbose,
+                    callbacks=callbacks,
+                    validation_data=_fed(validation_data),
+                    **kwargs,
+                )
         finally:
             if scheduled:
                 self._set_rate(self._highest_rate)  # a second fit starts a new schedule
-
-    def _go_on(self, fit: Callable[[], Any], checkpoint: Checkpoint) -> keras.callbacks.History:
-        """Train from where the checkpoint is; a finished run has nothing left to do."""
-        checkpoint.restore(self)
-        self._take_over_variables()
-        if checkpoint.finished:
-            checkpoint.remind()
-            return checkpoint
-        with telling_what_is_kept(checkpoint):
-            return fit()
 
     def _take_over_variables(self) -> None:
         """Bring what a subclass keeps beside its variables in line with those that were restored."""
@@ -292,10 +299,18 @@ class ChunkedModel(keras.Model):
         """Evaluate on an array, in chunks, or on what yields batches."""
         self._check_run(batch_size)
         if isinstance(x, np.ndarray):
-            x, batch_size = self._chunks(x, batch_size or RECIPE.batch_size, steps), None
-        return super().evaluate(
-            _fed(x), batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
-        )
+            batch_size = batch_size or RECIPE.batch_size
+            _distribution.agree(self, x, None, (batch_size, steps), 0)
+            x, batch_size = self._chunks(x, batch_size, steps), None
+        with _distribution.placed(self, x):
+            return super().evaluate(
+                _fed(x), batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
+            )
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Predict as Keras does; where a distribution is set, arrays of any length, whole on each device."""
+        with _distribution.placed(self, x):
+            return super().predict(x, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Compile the training step; on JAX, have it wait for the one before the last."""
@@ -386,11 +401,16 @@ class ChunkedModel(keras.Model):
             steps = 1
         elif steps == "auto":
             steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)
+        distribution = _distribution.data_parallel()
+        if distribution is not None:
+            _distribution.check_batch("batch_size", batch_size)
+            return Chunks(x, batch_size, steps, distribution=distribution, **order)
         return Chunks(_near(x), batch_size, steps, **order)
 
     def _check_run(self, batch_size: Any) -> None:
         if not self.compiled:
             raise ValueError(f"model must be compiled first: call compile(); {self.name!r} is not.")
+        _distribution.check_supported(self)
         if batch_size is not None:
             check_positive_int("batch_size", batch_size)
         rate: Any = getattr(self.optimizer, "learning_rate", None)
@@ -408,10 +428,7 @@ class ChunkedModel(keras.Model):
         self.optimizer.learning_rate.assign(rate)
 
     def _choose_functions(self, scheduled: bool, steps: int) -> None:
-        """Have the steps compiled anew where this run needs them otherwise than the last one.
-
-        `steps` counts those of earlier runs, too.
-        """
+        """Have the steps compiled anew where this run needs them otherwise than the last one."""
         if scheduled != self._scheduled:
             self._scheduled, self.train_function = scheduled, None
         # "auto" means without XLA to Keras, on TensorFlow's CPU; a long run is much faster with it.
