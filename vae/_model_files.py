@@ -61,12 +61,8 @@ def checked_archive(path: str | os.PathLike[str]) -> bytes:
     """Return a sound archive of what a model file holds, or raise `ValueError` (or nearly anything)."""
     members = _unpack(_read(path))
     numbers = _check_weights(members["model.weights.h5"])
-    config = json.loads(
-        members["config.json"],
-        object_pairs_hook=_unique,
-        parse_constant=_refuse_constant,
-        parse_float=_finite,
-    )
+    hooks: dict[str, Any] = {"parse_constant": _refuse_constant, "parse_float": _finite}
+    config = json.loads(members["config.json"], object_pairs_hook=_unique, **hooks)
     _check_root(config)
     _check_networks(config["config"], numbers)
     archive = io.BytesIO()
@@ -270,9 +266,11 @@ _KINDS = {
     "keras.optimizers.schedules": keras.optimizers.schedules.LearningRateSchedule,
     "keras.losses": keras.losses.Loss,
 }
-_LAYERS = (
-    "activations attention convolutional core merging normalization pooling regularization reshaping rnn"
-)
+_LAYERS = {  # by folder of Keras, and those of its folder of preprocessing
+    *("activations", "attention", "convolutional", "core", "merging", "normalization", "pooling"),
+    *("regularization", "reshaping", "rnn"),
+}
+_PREPROCESSING = {"Normalization", "Rescaling", "Resizing"}
 _MODELS = {  # by module
     "keras.src.models.functional": ("Functional",),
     "keras.models": ("Functional", "Model", "Sequential"),
@@ -327,11 +325,10 @@ def _is_known_class(module: str, name: str, config: dict[str, Any]) -> bool:
         if not isinstance(cls, type) or not issubclass(cls, keras.layers.Layer):
             return False
         family = cls.__module__.removeprefix("keras.src.layers.").partition(".")[0]
-        # Normalization spreads a mean from its configuration over its whole input, at once.
-        plain = config.get("mean") is None and config.get("variance") is None
-        return name != "Lambda" and (
-            (family in _LAYERS.split() and plain) or name in ("Rescaling", "Resizing")
-        )
+        if name in _PREPROCESSING:
+            # Normalization spreads a mean from its configuration over its whole input, at once.
+            return config.get("mean") is None and config.get("variance") is None
+        return family in _LAYERS and name != "Lambda"
     return module in ("keras.src.ops.numpy", "keras.src.ops.nn") and name.isidentifier()
 
 

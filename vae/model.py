@@ -525,9 +525,8 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
             model = keras.saving.load_model(copy_path, safe_mode=True)
         _check_loaded(model)
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"path must be a .keras file; there is none at {os.fspath(path)!r}."
-        ) from None
+        missing = f"path must be a .keras file; there is none at {os.fspath(path)!r}."
+        raise FileNotFoundError(missing) from None
     except Exception as error:  # a damaged file can fail at any place in Keras, zipfile, json or h5py
         raise refusal(path, error) from None  # Keras's own errors may quote all of the file
     return model
@@ -536,11 +535,10 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
 def _check_loaded(model: Any) -> None:
     if not isinstance(model, VAE):
         raise ValueError(f"it holds a {type(model).__name__}")
-    if float(model._beta) != np.float32(model.beta):
-        raise ValueError(
-            f"beta is {model.beta:g} in its configuration and {float(model._beta):g} in its weights"
-        )
-    for variable in (*model.variables, *(model.optimizer.variables if model.optimizer else ())):
+    weight = float(model._beta)
+    if weight != np.float32(model.beta):
+        raise ValueError(f"beta is {model.beta:g} in its configuration and {weight:g} in its weights")
+    for variable in (*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())):
         values = keras.ops.convert_to_numpy(variable.value)  # float64 in the file may be infinite here
         if values.dtype.kind not in "iub" and not np.isfinite(values.astype(np.float32)).all():
             raise ValueError(f"its weights are not finite, as {variable.dtype}")
