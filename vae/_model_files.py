@@ -27,7 +27,7 @@ _MEMBERS = {"metadata.json": 2**16, "config.json": 2**21, "model.weights.h5": 2*
 _MAX_BYTES = sum(_MEMBERS.values())
 _MAX_RATIO = 100  # of unpacked to packed; weights hardly shrink at all
 _MAX_OBJECTS = 20_000  # groups and datasets
-_MAX_LAYERS = 1_000
+_MAX_CALLS = 1_000  # of layers, when the networks are built
 _MAX_DEPTH = 60  # of the configuration; every network inside another adds six
 _MAX_OUTPUT = 2**26  # numbers an image, in any tensor of the networks
 _SPARE = 2**16  # numbers that layers may hold and not save, such as the states of seeds
@@ -201,45 +201,37 @@ def _check_root(config: Any) -> None:
         raise ValueError("its configuration is none of a model")
     if config.get("registered_name") != "vae>VAE" or config.get("class_name") != "VAE":
         raise ValueError(f"it holds a {str(config.get('class_name'))[:60]}")
-    layers = _Count(_MAX_LAYERS)
-    _walk(config["config"], layers)
-    _walk(config.get("compile_config"), layers)
-    _walk(config.get("build_config"), layers)
-
-
-class _Count:
-    """Counts down, and refuses to go below 0."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def take(self) -> None:
-        self.left -= 1
-        if self.left < 0:
+    for part in ("config", "compile_config", "build_config"):
+        if _walk(config.get(part)) > _MAX_CALLS:
             raise ValueError("its networks have too many layers")
 
 
-def _walk(value: Any, layers: _Count, key: str = "", depth: int = 0) -> None:
-    """Refuse what is in no list of known things, at any place of the configuration."""
+def _walk(value: Any, key: str = "", depth: int = 0) -> int:
+    """Refuse what is in no list of known things, at any place of the configuration.
+
+    Returns how often layers are called: a network that is called twice calls each of its own twice, and
+    so on inwards, which a short file can drive beyond all bounds.
+    """
     if depth > _MAX_DEPTH:
         raise ValueError("its configuration is nested too deeply")
-    if isinstance(value, dict):
-        if "class_name" in value and not _is_known(value):
-            where = f"{value.get('module')!s:.40}.{value['class_name']!s:.40}"
-            raise ValueError(f"{where} is not allowed in a model file")
-        if value.get("inbound_nodes"):
-            layers.take()
-            _check_nodes(value["inbound_nodes"])
-        for name, item in value.items():
-            # What stands below "shape", at whatever depth, is one.
-            _walk(item, layers, name if "shape" not in key or "class_name" in value else key, depth + 1)
-    elif isinstance(value, list):
+    if isinstance(value, list):
         if "shape" in key:
             _check_shape(value)
-        for item in value:
-            _walk(item, layers, key, depth + 1)
-    elif isinstance(value, int) and abs(value) >= 2 ** (64 if key == "shared_object_id" else 32):
+        return sum(_walk(item, key, depth + 1) for item in value)
+    if isinstance(value, int) and abs(value) >= 2 ** (64 if key == "shared_object_id" else 32):
         raise ValueError(f"its configuration holds {key[:40]} = {str(value)[:20]}...")
+    if not isinstance(value, dict):
+        return 0
+    if "class_name" in value and not _is_known(value):
+        where = f"{value.get('module')!s:.40}.{value['class_name']!s:.40}"
+        raise ValueError(f"{where} is not allowed in a model file")
+    nodes = value.get("inbound_nodes") or []
+    _check_nodes(nodes)
+    calls = int("inbound_nodes" in value or value.get("module") == "keras.layers")
+    for name, item in value.items():
+        # What stands below "shape", at whatever depth, is one.
+        calls += _walk(item, key if "shape" in key and "class_name" not in value else name, depth + 1)
+    return calls * max(1, len(nodes))
 
 
 def _check_shape(shape: list[Any]) -> None:
@@ -276,6 +268,7 @@ _MODELS = {  # by module
     "keras.models": ("Functional", "Model", "Sequential"),
     "keras": ("Functional", "Model", "Sequential", "DTypePolicy"),
     "keras.dtype_policies": ("DTypePolicy",),
+    "keras.random": ("SeedGenerator",),
 }
 _PLAIN = {"__keras_tensor__", "__slice__", "__ellipsis__"}
 _NUMPY = ("bool", "int32", "int64", "float16", "float32", "float64")
@@ -319,7 +312,9 @@ def _is_known_class(module: str, name: str, config: dict[str, Any]) -> bool:
     if module in _KINDS:
         cls = getattr(keras, module.removeprefix("keras."), None) if module.count(".") == 1 else None
         cls = getattr(cls or keras.optimizers.schedules, name, None)
-        return isinstance(cls, type) and issubclass(cls, _KINDS[module])
+        # An array as a constant would be spread against the shape of the weights, at once.
+        plain = name != "Constant" or isinstance(config.get("value"), int | float)
+        return plain and isinstance(cls, type) and issubclass(cls, _KINDS[module])
     if module == "keras.layers":
         cls = getattr(keras.layers, name, None)
         if not isinstance(cls, type) or not issubclass(cls, keras.layers.Layer):
