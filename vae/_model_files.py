@@ -309,6 +309,8 @@ def _is_known_function(module: str, name: Any, registered: Any) -> bool:
 
 
 def _is_known_class(module: str, name: str, config: dict[str, Any]) -> bool:
+    if module.startswith("keras.src.backend.torch.optimizers.torch_"):  # PyTorch's have no public module
+        module = "keras.optimizers"
     if module in _KINDS:
         cls = getattr(keras, module.removeprefix("keras."), None) if module.count(".") == 1 else None
         cls = getattr(cls or keras.optimizers.schedules, name, None)
