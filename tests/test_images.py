@@ -340,6 +340,20 @@ def test_files_and_folders_without_permission_are_skipped(tmp_path):
         (tmp_path / "b").chmod(0o700)
 
 
+def test_files_that_cannot_be_opened_are_skipped_whoever_runs_this(tmp_path, monkeypatch):
+    save(tmp_path / "good.png", 1)
+    save(tmp_path / "bad.png", 1)
+
+    def refuse(path, *args):
+        if str(path).endswith("bad.png"):
+            raise PermissionError(13, "Permission denied")
+        return open(path, *args)
+
+    monkeypatch.setattr(images, "open", refuse, raising=False)
+    with pytest.warns(UserWarning, match=r"'bad.png': Permission denied"):
+        assert values(load_images(tmp_path, (4, 4), test_share=0).x_train) == [1]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     save(tmp_path / "good.png", 1)

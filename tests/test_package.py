@@ -15,7 +15,18 @@ ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "plotly", "sklearn", "numpy")
 # The order of the house: a module imports only from those before it (see README, "How it is built").
 ORDER = [
-    *("_keras", "_checks", "_progress", "_files", "data", "images", "layers", "losses", "builders"),
+    *(
+        "_keras",
+        "_checks",
+        "_progress",
+        "_files",
+        "_model_files",
+        "data",
+        "images",
+        "layers",
+        "losses",
+        "builders",
+    ),
     *(
         "device",
         "callbacks",

@@ -1,4 +1,5 @@
 from . import evaluation as evaluation
+from ._model_files import ModelFileError
 from .builders import (
     build_autoencoder,
     build_conv_decoder,
@@ -48,6 +49,7 @@ __all__ = [
     "DatasetUnavailableError",
     "EpochLog",
     "Judge",
+    "ModelFileError",
     "Sampling",
     "TrainingFilm",
     "active_units",

@@ -8,13 +8,14 @@ around a run from `training`. Follows Kingma & Welling 2014, "Auto-Encoding Vari
 import copy
 import math
 import os
-import zipfile
+import tempfile
 from typing import Any
 
 import numpy as np
 
 from vae._checks import check_beta, check_choice, check_images, check_points, check_positive_int, check_seed
 from vae._keras import keras
+from vae._model_files import checked_archive, refusal
 from vae.callbacks import BetaWarmUp, plain_verbosity
 from vae.data import unscale
 from vae.layers import reparameterize
@@ -532,7 +533,9 @@ class VAE(ChunkedModel):
 
 
 def load_model(path: str | os.PathLike[str]) -> VAE:
-    """Load a VAE that `model.save(path)` wrote, with Keras's safe mode on.
+    """Load a VAE that `model.save(path)` wrote, checked before anything is built from it.
+
+    Nothing in the file is executed, whoever made it, and what it does not hold is not allocated.
 
     Args:
         path: A `.keras` file.
@@ -543,7 +546,9 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     Raises:
         TypeError: `path` is neither a string nor a path object.
         FileNotFoundError: There is no such file.
-        ValueError: The file holds some other model, or cannot be read as one.
+        ModelFileError: The file is damaged, above 512 MiB, or holds some other model, weights that are not
+            finite, code, or classes other than this package's and Keras's plain ones. It is a
+            `ValueError`.
 
     Example:
         >>> import vae
@@ -551,19 +556,20 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a string or a path object; got {path!r}.")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"path must be a .keras file; there is none at {os.fspath(path)!r}.")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"path must be a .keras file; {os.fspath(path)!r} is damaged or of another kind.")
     try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        archive = checked_archive(path)
+        with tempfile.TemporaryDirectory() as folder:
+            copy_path = os.path.join(folder, "model.keras")
+            with open(copy_path, "wb") as file:
+                file.write(archive)
+            del archive
+            model = keras.saving.load_model(copy_path, safe_mode=True)
+        _check_loaded(model)
+    except FileNotFoundError:
+        missing = f"path must be a .keras file; there is none at {os.fspath(path)!r}."
+        raise FileNotFoundError(missing) from None
     except Exception as error:  # a damaged file can fail at any place in Keras, zipfile, json or h5py
-        reason = str(error).strip().rpartition("\n")[2][:300] or type(error).__name__
-        raise ValueError(
-            f"path must hold a saved vae.VAE; {os.fspath(path)!r} cannot be read: {reason}"
-        ) from error
-    if not isinstance(model, VAE):
-        raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
+        raise refusal(path, error) from None  # Keras's own errors may quote all of the file
     return model
 
 
@@ -576,6 +582,18 @@ def _check_out(out: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array.")
     return out
+
+
+def _check_loaded(model: Any) -> None:
+    if not isinstance(model, VAE):
+        raise ValueError(f"it holds a {type(model).__name__}")
+    weight = float(model._beta)
+    if weight != np.float32(model.beta):
+        raise ValueError(f"beta is {model.beta:g} in its configuration and {weight:g} in its weights")
+    for variable in (*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())):
+        values = keras.ops.convert_to_numpy(variable.value)  # float64 in the file may be infinite here
+        if values.dtype.kind not in "iub" and not np.isfinite(values.astype(np.float32)).all():
+            raise ValueError(f"its weights are not finite, as {variable.dtype}")
 
 
 def _names_a_term(metric: str) -> bool:
