@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae._checks import check_labels, check_points, check_positive_int, check_seed
+from vae._checks import check_beta, check_labels, check_points, check_positive_int, check_seed
 from vae._keras import keras
 from vae._progress import progress
 from vae.data import flatten
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
-from vae.model import VAE
+from vae.model import VAE, check_vae
 from vae.training import Inference
 
 ops = keras.ops
@@ -141,8 +141,7 @@ def _draws(
 
 
 def _check(model: Any, x: Any, n_samples: Any, seed: Any) -> np.ndarray:
-    if not isinstance(model, VAE):
-        raise TypeError(f"model must be a vae.VAE; got {type(model).__name__}.")
+    check_vae("model", model)
     check_positive_int("n_samples", n_samples)
     check_seed("seed", seed)
     return model._check_images("x", x)
@@ -168,6 +167,7 @@ def nearest_neighbor_accuracy(z: ArrayLike, labels: ArrayLike) -> float:
 
     Raises:
         ValueError: Points or labels of a wrong shape, or fewer than two points.
+        TypeError: Points that are no numbers.
 
     Example:
         >>> import vae
@@ -200,14 +200,16 @@ def active_units(z_mean: ArrayLike, threshold: float = 0.01) -> int:
         A number from 0 to latent_dim.
 
     Raises:
-        ValueError: `z_mean` of a wrong shape, or not finite.
+        ValueError: `z_mean` of a wrong shape, or not finite; a `threshold` that is negative or not finite.
+        TypeError: No numbers.
 
     Example:
         >>> import vae
         >>> vae.active_units([[1.0, 0.0], [-1.0, 0.0], [0.5, 0.01]])
         1
     """
-    return int(np.sum(check_points("z_mean", z_mean).var(axis=0) > threshold))
+    variance = check_points("z_mean", z_mean).var(axis=0, dtype=np.float64)
+    return int(np.sum(variance > check_beta("threshold", threshold)))
 
 
 class SampleQuality(NamedTuple):
@@ -231,7 +233,7 @@ class Judge:
         seed: Of weights and order.
 
     Raises:
-        ValueError: Images or labels of a wrong shape or range.
+        ValueError: Images or labels of a wrong shape or range; `epochs` or `seed` no whole number.
         TypeError: Images of a type other than uint8 or float.
 
     Example:
@@ -243,7 +245,9 @@ class Judge:
     """
 
     def __init__(self, images: ArrayLike, labels: ArrayLike, *, epochs: int = 5, seed: int = 0) -> None:
-        x = flatten(images)
+        x, epochs = flatten(images), check_positive_int("epochs", epochs)
+        if check_seed("seed", seed) is None:
+            raise ValueError("seed must be a whole number; got None.")
         names, y = np.unique(check_labels("labels", labels, len(x)), return_inverse=True)
         inputs = features = keras.Input((x.shape[1],))
         for i, units in enumerate((128, 64)):
@@ -286,6 +290,7 @@ def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises:
         ValueError: Other shapes, or numbers that are not finite.
+        TypeError: No numbers.
 
     Example:
         >>> import vae

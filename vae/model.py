@@ -16,12 +16,15 @@ import numpy as np
 from vae._checks import check_beta, check_choice, check_images, check_points, check_positive_int, check_seed
 from vae._keras import keras
 from vae.callbacks import plain_verbosity
+from vae.data import scale
 from vae.layers import reparameterize
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
 
 ops = keras.ops
 
+# Of images; NumPy has more, such as floats of 128 bits or in the byte order of other machines.
+_BACKEND_TYPES = [np.dtype(name) for name in ("uint8", "float16", "float32", "float64")]
 _NO_TARGETS = (
     "A VAE is trained to give back its own input, and its loss is built in: reconstruction + beta * KL."
 )
@@ -389,7 +392,7 @@ class VAE(ChunkedModel):
         reconstruction, kl = np.empty(len(x), np.float32), np.empty(len(x), np.float32)
         for start in range(0, len(x), INFERENCE_BATCH):
             rows = slice(start, start + INFERENCE_BATCH)
-            inputs = self._as_input(ops.convert_to_tensor(x[rows]))
+            inputs = ops.convert_to_tensor(scale(x[rows]))
             noise = None if epsilon is None else ops.convert_to_tensor(epsilon[rows])
             output, z_mean, z_log_sigma = self._forward(inputs, noise)
             nats = RECONSTRUCTION_LOSSES[self.reconstruction](inputs, output)
@@ -454,6 +457,8 @@ class VAE(ChunkedModel):
         array = check_images(name, images)
         if self._pixels(array.shape) != self._pixels(self.encoder.input_shape):
             raise ValueError(self._wrong_size(name, array.shape))
+        if array.dtype not in _BACKEND_TYPES:
+            array = array.astype(np.float32)
         return array.reshape(-1, *self.encoder.input_shape[1:])
 
     @staticmethod
@@ -524,6 +529,13 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     if not isinstance(model, VAE):
         raise ValueError(f"path must hold a vae.VAE; {os.fspath(path)!r} holds a {type(model).__name__}.")
     return model
+
+
+def check_vae(name: str, model: Any) -> VAE:
+    """Return a VAE."""
+    if isinstance(model, VAE):
+        return model
+    raise TypeError(f"{name} must be a vae.VAE; got {type(model).__name__}.")
 
 
 def _names_a_term(metric: str) -> bool:
