@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from vae._checks import check_beta, check_choice, check_images, check_points, check_positive_int, check_seed
+from vae._checks import (
+    as_float,
+    check_beta,
+    check_choice,
+    check_images,
+    check_points,
+    check_positive_int,
+    check_seed,
+)
 from vae._keras import keras
 from vae.callbacks import plain_verbosity
 from vae.data import scale
@@ -211,8 +219,8 @@ class VAE(ChunkedModel):
 
         Raises:
             ValueError: Images of a wrong shape or range, targets other than x, weights of samples
-                or classes.
-            TypeError: Images of a type other than uint8 or float.
+                or classes; numbers that make no sense.
+            TypeError: Images of a type other than uint8 or float; `callbacks` that are none.
             FloatingPointError: The loss became NaN or infinite; training has stopped. (Not raised
                 where Keras's `TerminateOnNaN` is among the callbacks.)
         """
@@ -222,7 +230,12 @@ class VAE(ChunkedModel):
         x = self._check_data("x", x, y)
         if validation_data is not None:
             validation_data = self._check_validation(validation_data)
+        if not 0 <= as_float(validation_split) < 1:
+            raise ValueError(f"validation_split must be a share from 0 to below 1; got {validation_split!r}.")
+        _check_verbose(verbose)
         for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
+            if not isinstance(callback, keras.callbacks.Callback) and callbacks is not None:
+                raise TypeError(f"callbacks must be Keras callbacks; got {callback!r}.")
             # Of a term of the loss, EarlyStopping and ModelCheckpoint cannot tell that lower is better.
             if getattr(callback, "mode", None) == "auto" and _names_a_term(getattr(callback, "monitor", "")):
                 callback.mode = "min"
@@ -251,6 +264,7 @@ class VAE(ChunkedModel):
         if kwargs.get("sample_weight") is not None:
             raise ValueError(f"sample_weight is not supported. {_NO_TARGETS}")
         x = self._check_data("x", x, y)
+        _check_verbose(verbose)
         return super().evaluate(x, batch_size, verbose, **kwargs)
 
     def predict(
@@ -263,6 +277,9 @@ class VAE(ChunkedModel):
             TypeError: Images of a type other than uint8 or float.
         """
         inputs = self._check_data("x", x)
+        _check_verbose(verbose)
+        if batch_size is not None:
+            check_positive_int("batch_size", batch_size)
         if isinstance(inputs, np.ndarray):
             batch_size = batch_size or INFERENCE_BATCH
         images = super().predict(inputs, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
@@ -437,10 +454,11 @@ class VAE(ChunkedModel):
 
     def _check_data(self, name: str, x: Any, y: Any = None) -> Any:
         """Check arrays of images; what yields batches by itself is checked batch by batch."""
+        images = self._check_images(name, x) if _is_array(x) else None
         if y is not None and y is not x and not _equal(x, y):
             raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
-        if _is_array(x):
-            return self._check_images(name, x)
+        if images is not None:
+            return images
         if x is None or isinstance(x, str | bytes | dict | float | int):
             raise TypeError(f"{name} must be images, or yield batches of them; got {type(x).__name__}.")
         self._check_first_batch(name, x)
@@ -481,11 +499,21 @@ class VAE(ChunkedModel):
             raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Make one step on a batch of images, as `keras.Model.train_on_batch`."""
+        """Make one step on a batch of images, as `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or targets other than x.
+            TypeError: Images of a type other than uint8 or float.
+        """
         return super().train_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate a batch of images, as `keras.Model.test_on_batch`."""
+        """Evaluate a batch of images, as `keras.Model.test_on_batch`.
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or targets other than x.
+            TypeError: Images of a type other than uint8 or float.
+        """
         return super().test_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
 
     def _wrong_size(self, name: str, shape: Any) -> str:
@@ -542,6 +570,11 @@ def _names_a_term(metric: str) -> bool:
     return metric.removeprefix("val_") in ("reconstruction_loss", "kl_loss")
 
 
+def _check_verbose(value: Any) -> None:
+    if not isinstance(value, str | int | np.integer) or value not in ("auto", 0, 1, 2):
+        raise ValueError(f'verbose must be "auto", 0, 1 or 2; got {value!r}.')
+
+
 def _is_array(x: Any) -> bool:
     return hasattr(x, "__array__") or isinstance(x, list | tuple)
 
@@ -554,7 +587,7 @@ def _static_shape(x: Any) -> tuple[int | None, ...] | None:
 
 
 def _equal(x: Any, y: Any) -> bool:
-    return _is_array(x) and _is_array(y) and np.array_equal(np.asarray(x), np.asarray(y))
+    return _is_array(x) and _is_array(y) and np.array_equal(x, y)
 
 
 def _check_networks(encoder: Any, decoder: Any) -> None:

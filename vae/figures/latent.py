@@ -138,8 +138,9 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     if not np.ptp(points, axis=0).any():
         raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
     pca = PCA(n_components=2, svd_solver="full")  # exact, with signs that do not depend on chance
-    projected = pca.fit_transform(points).astype(np.float32)
-    return projected, [
+    largest = np.finfo(np.float32).max
+    projected = pca.fit_transform(points.astype(np.float64)).clip(-largest, largest)
+    return projected.astype(np.float32), [
         f"principal component {i} of {latent_dim} latent dimensions ({100 * share:.0f} % of the variance)"
         for i, share in enumerate(pca.explained_variance_ratio_, start=1)
     ]
