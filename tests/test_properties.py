@@ -219,7 +219,7 @@ ROLL = st.integers(0, 9)
 
 @SLOWER
 def test_digits_are_drawn(times):
-    @for_all(times, images(n=3), labels(3), st.integers(1, 4), ROLL)
+    @for_all(times, images(n=3), labels(3), st.integers(1, 4), ROLL, quick=15)
     def holds(x, names, n, roll):
         figure = vae.plot_digits(x, names, n=n)
         assert len(figure.axes) == min(n, 3)
@@ -230,7 +230,7 @@ def test_digits_are_drawn(times):
 def test_reconstructions_are_drawn(times):
     models = [tiny_model(), tiny_model(shape=(6, 6, 1)), tiny_autoencoder()]
 
-    @for_all(times, st.sampled_from(models), images(3, SQUARES), labels(3), st.integers(1, 4), ROLL)
+    @for_all(times, st.sampled_from(models), images(3, SQUARES), labels(3), st.integers(1, 4), ROLL, quick=15)
     def holds(model, x, names, n, roll):
         figure = vae.plot_reconstructions(model, x, names, n=n)
         assert len(figure.axes) == 2 * min(n, 3)
@@ -243,7 +243,14 @@ def test_decoded_points_are_drawn(times):
     limits = st.tuples(st.floats(-100, 100), st.floats(0.01, 100)).map(lambda pair: (pair[0], sum(pair)))
 
     @for_all(
-        times, point, st.integers(1, 5), st.sampled_from(["even", "quantiles"]), limits, st.booleans(), ROLL
+        times,
+        point,
+        st.integers(1, 5),
+        st.sampled_from(["even", "quantiles"]),
+        limits,
+        st.booleans(),
+        ROLL,
+        quick=15,
     )
     def holds(z, n, spacing, limits, swapped, roll):
         check_figure(vae.plot_digit(tiny_model(), z), roll)
@@ -275,7 +282,7 @@ def test_latent_spaces_are_drawn(times):
 
 @SLOWER
 def test_latent_intuition_is_drawn(times):
-    @for_all(times, images(n=4), labels(4), st.integers(1, 5), ROLL)
+    @for_all(times, images(n=4), labels(4), st.integers(1, 5), ROLL, quick=15)
     def holds(x, names, n, roll):
         names = [1, 2, 3, 4] if names is None else names
         check_figure(vae.plot_latent_intuition(tiny_autoencoder(), tiny_model(), x, names, n=n), roll)
@@ -293,14 +300,16 @@ def test_losses_are_drawn(times):
         )
     )
 
-    @for_all(times, series, ROLL)
+    @for_all(times, series, ROLL, quick=15)
     def holds(history, roll):
         check_figure(vae.plot_loss(history), roll)
 
 
 @SLOWER
 def test_films_are_shown(times):
-    @for_all(times, images(n=3), labels(3), st.integers(1, 4), st.floats(0.01, 100), st.booleans(), ROLL)
+    @for_all(
+        times, images(n=3), labels(3), st.integers(1, 4), st.floats(0.01, 100), st.booleans(), ROLL, quick=15
+    )
     def holds(x, names, n, limit, static, roll):
         film = vae.TrainingFilm(x, names, n=n, limit=limit)
         film.set_model(tiny_model())
@@ -325,6 +334,6 @@ def test_diagrams_are_drawn(times):
 def test_architectures_are_drawn(times):
     picture = st.one_of(st.none(), images(1, [(6, 6)]).map(lambda x: x[0]))
 
-    @for_all(times, picture, picture, ROLL)
+    @for_all(times, picture, picture, ROLL, quick=15)
     def holds(image, reconstruction, roll):
         check_figure(vae.plot_architecture(image, reconstruction), roll)
