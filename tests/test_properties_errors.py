@@ -14,6 +14,7 @@ import pathlib
 import re
 import tempfile
 import warnings
+from functools import cache
 
 import keras
 import numpy as np
@@ -169,12 +170,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:hypothesis")  # 
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for what is written under relative names
-    tiny_model(), tiny_autoencoder()  # not while hypothesis draws: they take random weights
+    tiny_model(), tiny_autoencoder(), tiny_judge()  # not while hypothesis draws: they take random weights
     (tmp_path / "images").mkdir()
     from PIL import Image
 
     for name in "ab":
         Image.new("L", (3, 3)).save(tmp_path / "images" / f"{name}.png")
+
+
+@cache
+def tiny_judge():
+    return vae.Judge(np.eye(3, PIXELS), [1, 2, 1], epochs=1)
 
 
 def _film():
@@ -247,6 +253,9 @@ CHEAP = {  # function: valid arguments
     "describe_device": {"require_gpu": st.just(False)},
 }
 COSTLY = {
+    "VAE.save": {"filepath": st.just("model.keras")},
+    "Judge.classify": {"images": IMAGES},
+    "Judge.__call__": {"generated": IMAGES, "real": IMAGES},
     "build_encoder": {"input_dim": SIZES, "hidden_units": UNITS, "latent_dim": SIZES, "seed": SEEDS, **DENSE},
     "build_decoder": {
         "latent_dim": SIZES,
@@ -342,7 +351,8 @@ def documented_errors(function):
 
 def call(name, arguments):
     """Call a function; its documented errors, if they name an argument, are as good as a result."""
-    function = getattr(vae, name) if hasattr(vae, name) else getattr(tiny_model(), name.removeprefix("VAE."))
+    owner, _, method = name.rpartition(".")
+    function = getattr({"": vae, "VAE": tiny_model(), "Judge": tiny_judge()}[owner], method)
     allowed, error = documented_errors(function), None
     try:
         with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae._checks import check_beta, check_labels, check_points, check_positive_int, check_seed
+from vae._checks import check_beta, check_images, check_labels, check_points, check_positive_int, check_seed
 from vae._keras import keras
 from vae._progress import progress
 from vae.data import flatten
@@ -263,16 +263,38 @@ class Judge:
         self._look = Inference(keras.Model(inputs, [features, classes]))
 
     def classify(self, images: ArrayLike) -> np.ndarray:
-        """Return the likeliest label of each image, shape (n,)."""
-        return self.names[self._look(flatten(images))[1].argmax(axis=1)]
+        """Return the likeliest label of each image, shape (n,).
+
+        Raises:
+            ValueError: Images of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        return self.names[self._see("images", images)[1].argmax(axis=1)]
 
     def __call__(self, generated: ArrayLike, real: ArrayLike) -> SampleQuality:
-        """Compare generated images to real ones, of any numbers (1,000 and more give steady figures)."""
-        (features, classes), (real_features, _) = (self._look(flatten(x)) for x in (generated, real))
+        """Compare generated images to real ones, of any numbers (1,000 and more give steady figures).
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or fewer than 2 of a kind.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        features, classes = self._see("generated", generated)
+        real_features, _ = self._see("real", real)
+        for name, rows in (("generated", features), ("real", real_features)):
+            if len(rows) < 2:
+                raise ValueError(f"{name} must hold at least 2 images; got 1.")
         counts = np.bincount(classes.argmax(axis=1), minlength=len(self.names))
         shares = counts[counts > 0] / counts.sum()
         distance = frechet_distance(features, real_features)
         return SampleQuality(float(-(shares * np.log2(shares)).sum()), distance)
+
+    def _see(self, name: str, images: Any) -> list[np.ndarray]:
+        """Return features and shares of the classes."""
+        x = flatten(check_images(name, images))
+        pixels = self._look.network.input_shape[1]
+        if x.shape[1] != pixels:
+            raise ValueError(f"{name} must hold images of {pixels} values; got {x.shape[1]} an image.")
+        return self._look(x)
 
 
 def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:

@@ -445,7 +445,10 @@ class VAE(ChunkedModel):
 
         Raises:
             ValueError: Another suffix: the old `.h5` format could not be loaded again.
+            TypeError: `filepath` is neither a string nor a path object.
         """
+        if not isinstance(filepath, str | os.PathLike):
+            raise TypeError(f"filepath must be a string or a path object; got {filepath!r}.")
         if not os.fspath(filepath).endswith(".keras"):
             raise ValueError(f"filepath must end in .keras; got {os.fspath(filepath)!r}.")
         super().save(filepath, overwrite=overwrite, **kwargs)
