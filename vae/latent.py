@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae._checks import as_array, check_choice, check_labels, check_positive_int
+from vae._checks import as_array, check_choice, check_images, check_labels, check_positive_int
 from vae.model import check_vae
 
 
@@ -86,7 +86,7 @@ def _encode_one(model: Any, name: str, image: Any) -> np.ndarray:
     shape = model.encoder.input_shape[1:]
     if array.size != np.prod(shape):
         raise ValueError(f"{name} must be one image of {np.prod(shape)} pixels; got shape {array.shape}.")
-    return model.encode(array.reshape(1, *shape))[0].astype(np.float64)
+    return model.encode(check_images(name, array.reshape(1, *shape)))[0].astype(np.float64)
 
 
 def _on_sphere(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
