@@ -92,13 +92,14 @@ def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.timedelta64)
 
 
 def as_float(value: Any) -> float:
     """Return one real number as a float; NaN for anything else, and for what no float can hold."""
     try:
-        return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else np.nan
+        is_real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.timedelta64)
+        return float(value) if is_real else np.nan
     except OverflowError:
         return np.nan
 
