@@ -88,7 +88,7 @@ def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
         raise ValueError(f"{name} must have one label an image, shape ({n},); got shape {array.shape}.")
     if array.dtype.kind == "V":
         raise ValueError(f"{name} must be numbers or strings; got dtype {array.dtype}.")
-    return array.astype(str) if array.dtype == object else array
+    return np.array(list(map(str, array))) if array.dtype == object else array
 
 
 def _is_whole(value: Any) -> bool:
