@@ -926,7 +926,7 @@ def test_load_dataset_mnist_does_not_fall_back(offline):
 
 @pytest.mark.parametrize("name", ["MNIST", "fashion", "", None, 3])
 def test_load_dataset_unknown_name(name):
-    with pytest.raises(ValueError, match="name must be one of 'auto', 'mnist', 'digits'; got"):
+    with pytest.raises(ValueError, match="name must be 'auto' or 'mnist' or 'digits'; got"):
         data.load_dataset(name)
 
 

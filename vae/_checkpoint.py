@@ -59,7 +59,6 @@ class Checkpoint(keras.callbacks.History):
 
         The callbacks of a finished run have their memory back, too; of others, when they begin.
         """
-        model.optimizer.build(model.trainable_variables)  # else with the first step; its variables are kept
         if not self._arrays:
             return
         kept = [self._arrays[name] for name in self._arrays if name.startswith("variable/")]

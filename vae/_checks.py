@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
+_MOST = 2**31 - 1  # of a size or number: what the backends count with
 _BLOCK_BYTES = 32 * 2**20  # ranges are read in blocks, so that a memmap is never held whole
 
 
 def check_positive_int(name: str, value: Any) -> int:
     """Return `value` as an int, or raise `ValueError` where it is not a whole number above 0."""
-    if _is_whole(value) and int(value) > 0:
+    if _is_whole(value) and 0 < int(value) <= _MOST:
         return int(value)
-    raise ValueError(f"{name} must be a positive whole number; got {value!r}.")
+    limit = f" up to {_MOST:,}" if _is_whole(value) and int(value) > 0 else ""
+    raise ValueError(f"{name} must be a positive whole number{limit}; got {value!r}.")
 
 
 def check_units(name: str, values: Any) -> tuple[int, ...]:
@@ -28,7 +30,7 @@ def check_images(name: str, images: Any) -> np.ndarray:
     Shapes (n, pixels), (n, height, width) or (n, height, width, channels); dtype uint8, or
     floating with every value in [0, 1]. Nothing is copied, scaled or reshaped.
     """
-    array = _as_array(name, images)
+    array = as_array(name, images)
     if array.ndim not in (2, 3, 4):
         raise ValueError(
             f"{name} must have shape (n, pixels), (n, height, width) or (n, height, width, channels); "
@@ -63,13 +65,14 @@ def _check_unit_range(name: str, array: np.ndarray) -> None:
 
 def check_points(name: str, points: Any, latent_dim: int | None = None) -> np.ndarray:
     """Return latent points as a finite float32 array of shape (n, latent_dim)."""
-    array = _as_array(name, points)
+    array = as_array(name, points)
     wanted = "latent_dim" if latent_dim is None else latent_dim
     if array.ndim != 2 or array.size == 0 or latent_dim not in (None, array.shape[1]):
         raise ValueError(f"{name} must have shape (n, {wanted}) with n at least 1; got shape {array.shape}.")
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}.")
-    array = array.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must hold finite float32 values; got NaN or infinity.")
     return array
@@ -79,31 +82,38 @@ def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
     """Return labels as an array of shape (n,), of numbers or strings."""
     try:
         array = np.asarray(labels)
-    except ValueError:  # ragged nested lists
+    except (ValueError, OverflowError):  # ragged nested lists; whole numbers too large for the floats beside
         array = np.empty(0)
     if array.shape != (n,):
         raise ValueError(f"{name} must have one label an image, shape ({n},); got shape {array.shape}.")
-    return array.astype(str) if array.dtype == object else array
+    if array.dtype.kind == "V":
+        raise ValueError(f"{name} must be numbers or strings; got dtype {array.dtype}.")
+    return np.array(list(map(str, array))) if array.dtype == object else array
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.timedelta64)
 
 
-def is_real(value: Any) -> bool:
-    """Tell whether `value` is one real number."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _as_array(name: str, value: Any) -> np.ndarray:
+def as_float(value: Any) -> float:
+    """Return one real number as a float; NaN for anything else, and for what no float can hold."""
     try:
-        array = np.ma.getdata(value) if not np.ma.is_masked(value) else None
-    except ValueError as error:  # ragged nested lists
+        is_real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.timedelta64)
+        return float(value) if is_real else np.nan
+    except OverflowError:
+        return np.nan
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Return `value` as a plain array, not of objects; nothing is copied that is one already."""
+    try:
+        array = np.asarray(np.ma.getdata(value))
+    except (ValueError, OverflowError) as error:  # ragged nested lists; whole numbers too large for floats
         raise ValueError(f"{name} must be a regular array of numbers; got {error}.") from None
-    if array is None:
+    if array.dtype.hasobject or array.dtype.names:
+        raise TypeError(f"{name} must be an array of numbers; got dtype {array.dtype}.")
+    if np.ma.is_masked(value):
         raise ValueError(f"{name} must not hold masked values; fill them first.")
-    if array.dtype == object:
-        raise TypeError(f"{name} must be an array of numbers; got dtype object.")
     return array
 
 
@@ -116,15 +126,15 @@ def check_seed(name: str, value: Any) -> int | None:
 
 def check_beta(name: str, value: Any) -> float:
     """Return the KL term's weight as a finite float from 0 up."""
-    if is_real(value) and 0 <= float(value) < np.inf:
-        return float(value)
+    if 0 <= as_float(value) < np.inf:
+        return as_float(value)
     raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}.")
 
 
 def check_positive(name: str, value: Any) -> float:
     """Return a finite float above 0."""
-    if is_real(value) and 0 < float(value) < np.inf:
-        return float(value)
+    if 0 < as_float(value) < np.inf:
+        return as_float(value)
     raise ValueError(f"{name} must be a finite number above 0; got {value!r}.")
 
 
@@ -133,3 +143,17 @@ def check_choice(name: str, value: Any, choices: Any) -> str:
     if isinstance(value, str) and value in choices:
         return value
     raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}.")
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ValueError(f"{name} must be True or False; got {value!r}.")
+
+
+def check_text(name: str, value: Any) -> str:
+    """Return a string."""
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{name} must be a string; got {value!r}.")

@@ -310,6 +310,8 @@ def _dense_options(activation: Any, kernel_initializer: Any) -> dict[str, Any]:
 
 def _known(name: str, value: Any, get: Any) -> Any:
     try:
-        return get(value)
-    except (ValueError, TypeError):
+        if value is None or isinstance(value, str | dict) or callable(value):  # Keras takes arrays, too
+            return get(value)
+        raise ValueError
+    except (ValueError, TypeError, AttributeError, KeyError):
         raise ValueError(f"{name} must be a name or object that Keras knows; got {value!r}.") from None

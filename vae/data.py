@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae._checks import check_images
+from vae._checks import check_choice, check_images
 
 
 class DatasetUnavailableError(OSError):
@@ -182,8 +182,7 @@ def load_dataset(name: str = "auto") -> Dataset:
         >>> digits = vae.load_dataset("digits")
         Dataset 'digits': 1,437 training and 360 test images of 28 x 28; from scikit-learn, as asked.
     """
-    if name not in _NAMES:
-        raise ValueError(f"name must be one of {', '.join(map(repr, _NAMES))}; got {name!r}.")
+    name = check_choice("name", name, _NAMES)
     why = "as asked"
     if name != "digits":
         mnist, report = _find_mnist(None)

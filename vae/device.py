@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
+from vae._checks import check_flag
 from vae._keras import keras
 
 
@@ -34,12 +35,14 @@ def describe_device(require_gpu: bool = False) -> str:
 
     Raises:
         RuntimeError: `require_gpu` is set and no GPU will be used; the message says why.
+        ValueError: `require_gpu` is no bool.
 
     Example:
         >>> import vae
         >>> print(vae.describe_device())  # doctest: +SKIP
         TensorFlow 2.21.0 computes on the CPU (2 cores). No GPU was found.
     """
+    require_gpu = check_flag("require_gpu", require_gpu)
     backend = _inspect_backend()
     problem = _gpu_step_error() if backend.gpus else _why_no_gpu(backend)
     if backend.gpus and not problem:

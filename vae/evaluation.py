@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae._checks import check_labels, check_points, check_positive_int, check_seed
+from vae._checks import check_beta, check_images, check_labels, check_points, check_positive_int, check_seed
 from vae._keras import keras
 from vae._progress import progress
 from vae.data import flatten
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
-from vae.model import VAE
+from vae.model import VAE, check_vae
 from vae.training import Inference
 
 ops = keras.ops
@@ -141,8 +141,7 @@ def _draws(
 
 
 def _check(model: Any, x: Any, n_samples: Any, seed: Any) -> np.ndarray:
-    if not isinstance(model, VAE):
-        raise TypeError(f"model must be a vae.VAE; got {type(model).__name__}.")
+    check_vae("model", model)
     check_positive_int("n_samples", n_samples)
     check_seed("seed", seed)
     return model._check_images("x", x)
@@ -168,6 +167,7 @@ def nearest_neighbor_accuracy(z: ArrayLike, labels: ArrayLike) -> float:
 
     Raises:
         ValueError: Points or labels of a wrong shape, or fewer than two points.
+        TypeError: Points that are no numbers.
 
     Example:
         >>> import vae
@@ -200,14 +200,16 @@ def active_units(z_mean: ArrayLike, threshold: float = 0.01) -> int:
         A number from 0 to latent_dim.
 
     Raises:
-        ValueError: `z_mean` of a wrong shape, or not finite.
+        ValueError: `z_mean` of a wrong shape, or not finite; a `threshold` that is negative or not finite.
+        TypeError: No numbers.
 
     Example:
         >>> import vae
         >>> vae.active_units([[1.0, 0.0], [-1.0, 0.0], [0.5, 0.01]])
         1
     """
-    return int(np.sum(check_points("z_mean", z_mean).var(axis=0) > threshold))
+    variance = check_points("z_mean", z_mean).var(axis=0, dtype=np.float64)
+    return int(np.sum(variance > check_beta("threshold", threshold)))
 
 
 class SampleQuality(NamedTuple):
@@ -231,7 +233,7 @@ class Judge:
         seed: Of weights and order.
 
     Raises:
-        ValueError: Images or labels of a wrong shape or range.
+        ValueError: Images or labels of a wrong shape or range; `epochs` or `seed` no whole number.
         TypeError: Images of a type other than uint8 or float.
 
     Example:
@@ -243,7 +245,9 @@ class Judge:
     """
 
     def __init__(self, images: ArrayLike, labels: ArrayLike, *, epochs: int = 5, seed: int = 0) -> None:
-        x = flatten(images)
+        x, epochs = flatten(images), check_positive_int("epochs", epochs)
+        if check_seed("seed", seed) is None:
+            raise ValueError("seed must be a whole number; got None.")
         names, y = np.unique(check_labels("labels", labels, len(x)), return_inverse=True)
         inputs = features = keras.Input((x.shape[1],))
         for i, units in enumerate((128, 64)):
@@ -259,16 +263,38 @@ class Judge:
         self._look = Inference(keras.Model(inputs, [features, classes]))
 
     def classify(self, images: ArrayLike) -> np.ndarray:
-        """Return the likeliest label of each image, shape (n,)."""
-        return self.names[self._look(flatten(images))[1].argmax(axis=1)]
+        """Return the likeliest label of each image, shape (n,).
+
+        Raises:
+            ValueError: Images of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        return self.names[self._see("images", images)[1].argmax(axis=1)]
 
     def __call__(self, generated: ArrayLike, real: ArrayLike) -> SampleQuality:
-        """Compare generated images to real ones, of any numbers (1,000 and more give steady figures)."""
-        (features, classes), (real_features, _) = (self._look(flatten(x)) for x in (generated, real))
+        """Compare generated images to real ones, of any numbers (1,000 and more give steady figures).
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or fewer than 2 of a kind.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        features, classes = self._see("generated", generated)
+        real_features, _ = self._see("real", real)
+        for name, rows in (("generated", features), ("real", real_features)):
+            if len(rows) < 2:
+                raise ValueError(f"{name} must hold at least 2 images; got 1.")
         counts = np.bincount(classes.argmax(axis=1), minlength=len(self.names))
         shares = counts[counts > 0] / counts.sum()
         distance = frechet_distance(features, real_features)
         return SampleQuality(float(-(shares * np.log2(shares)).sum()), distance)
+
+    def _see(self, name: str, images: Any) -> list[np.ndarray]:
+        """Return features and shares of the classes."""
+        x = flatten(check_images(name, images))
+        pixels = self._look.network.input_shape[1]
+        if x.shape[1] != pixels:
+            raise ValueError(f"{name} must hold images of {pixels} values; got {x.shape[1]} an image.")
+        return self._look(x)
 
 
 def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
@@ -286,6 +312,7 @@ def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises:
         ValueError: Other shapes, or numbers that are not finite.
+        TypeError: No numbers.
 
     Example:
         >>> import vae

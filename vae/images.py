@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from vae._checks import check_choice, check_positive_int, check_seed, is_real
+from vae._checks import as_float, check_choice, check_positive_int, check_seed
 from vae._progress import progress
 from vae.data import Dataset
 
@@ -125,8 +125,8 @@ def _check_size(size: Any) -> tuple[int, int]:
 
 
 def _check_share(share: Any) -> float:
-    if is_real(share) and 0 <= float(share) < 1:
-        return float(share)
+    if 0 <= as_float(share) < 1:
+        return as_float(share)
     raise ValueError(f"test_share must be a number from 0 to below 1; got {share!r}.")
 
 

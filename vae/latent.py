@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae._checks import check_choice, check_labels, check_positive_int
+from vae._checks import as_array, check_choice, check_images, check_labels, check_positive_int
+from vae.model import check_vae
 
 
 def latent_center(model: Any, x: ArrayLike, labels: ArrayLike, label: Any) -> np.ndarray:
@@ -25,7 +26,7 @@ def latent_center(model: Any, x: ArrayLike, labels: ArrayLike, label: Any) -> np
 
     Raises:
         ValueError: No image has the label, or images or labels of a wrong shape or range.
-        TypeError: Images of a type other than uint8 or float.
+        TypeError: `model` is no VAE, or images of a type other than uint8 or float.
 
     Example:
         >>> import vae
@@ -35,11 +36,12 @@ def latent_center(model: Any, x: ArrayLike, labels: ArrayLike, label: Any) -> np
         >>> model.decode(seven).shape
         (1, 784)
     """
-    names = check_labels("labels", labels, len(np.asarray(x)))
-    chosen = names == label
+    array = check_vae("model", model)._check_images("x", x)
+    names = check_labels("labels", labels, len(array))
+    chosen = names == label if np.ndim(label) == 0 else np.False_
     if not np.any(chosen):
         raise ValueError(f"label must be one of {np.unique(names).tolist()}; got {label!r}.")
-    z_mean, _ = model.encode(np.asarray(x)[chosen])
+    z_mean, _ = model.encode(array[chosen])
     return np.median(z_mean, axis=0, keepdims=True)
 
 
@@ -61,7 +63,7 @@ def interpolate(model: Any, start: ArrayLike, end: ArrayLike, n: int = 10, path:
     Raises:
         ValueError: Images of a wrong shape or range, an `n` below 2, another `path`; or, on the
             sphere, ends that are opposite or at the origin, between which there is no one way.
-        TypeError: Images of a type other than uint8 or float.
+        TypeError: `model` is no VAE, or images of a type other than uint8 or float.
 
     Example:
         >>> import vae
@@ -70,6 +72,7 @@ def interpolate(model: Any, start: ArrayLike, end: ArrayLike, n: int = 10, path:
         >>> vae.interpolate(model, digits.x_test[0], digits.x_test[1], n=5).shape
         (5, 784)
     """
+    check_vae("model", model)
     n, path = check_positive_int("n", n), check_choice("path", path, ("line", "sphere"))
     if n < 2:
         raise ValueError(f"n must be 2 or more, both ends included; got {n}.")
@@ -79,11 +82,11 @@ def interpolate(model: Any, start: ArrayLike, end: ArrayLike, n: int = 10, path:
 
 
 def _encode_one(model: Any, name: str, image: Any) -> np.ndarray:
-    array = np.asarray(image)
+    array = as_array(name, image)
     shape = model.encoder.input_shape[1:]
     if array.size != np.prod(shape):
         raise ValueError(f"{name} must be one image of {np.prod(shape)} pixels; got shape {array.shape}.")
-    return model.encode(array.reshape(1, *shape))[0].astype(np.float64)
+    return model.encode(check_images(name, array.reshape(1, *shape)))[0].astype(np.float64)
 
 
 def _on_sphere(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:

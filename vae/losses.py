@@ -14,7 +14,9 @@ log-likelihood of a Gaussian with variance 1/2 around the reconstruction, less i
 
 from typing import Any
 
-from vae._checks import check_beta
+import numpy as np
+
+from vae._checks import as_array, check_beta
 from vae._keras import keras
 
 ops = keras.ops
@@ -38,6 +40,7 @@ def kl_divergence(z_mean: Any, z_log_sigma: Any) -> Any:
 
     Raises:
         ValueError: The two shapes differ, or are not (batch, latent_dim).
+        TypeError: `z_mean` or `z_log_sigma` are no floats.
 
     Example:
         >>> import vae
@@ -70,7 +73,7 @@ def reconstruction_loss(x: Any, reconstruction: Any) -> Any:
         Shape (batch,).
 
     Raises:
-        ValueError: The two shapes differ.
+        ValueError: The two shapes differ, or are no (batch, ...).
         TypeError: `x` or `reconstruction` are integers: scale them first, with `vae.flatten`.
 
     Example:
@@ -98,7 +101,7 @@ def bernoulli_loss(x: Any, reconstruction: Any) -> Any:
         Shape (batch,).
 
     Raises:
-        ValueError: The two shapes differ.
+        ValueError: The two shapes differ, or are no (batch, ...).
         TypeError: `x` or `reconstruction` are integers: scale them first, with `vae.flatten`.
 
     Example:
@@ -134,7 +137,7 @@ def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: f
 
     Raises:
         ValueError: Shapes that differ, or a `beta` that is negative or no finite number.
-        TypeError: Images of integers: scale them first, with `vae.flatten`.
+        TypeError: No floats. Scale images of integers first, with `vae.flatten`.
 
     Example:
         >>> import vae
@@ -151,6 +154,8 @@ def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: f
 def _as_images(x: Any, reconstruction: Any) -> tuple[Any, Any]:
     x, reconstruction = _as_floats("x", x), _as_floats("reconstruction", reconstruction)
     _check_same_shape("x", x, "reconstruction", reconstruction)
+    if len(x.shape) == 0:
+        raise ValueError("x must have shape (batch, ...); got one number.")
     return x, reconstruction
 
 
@@ -159,18 +164,24 @@ def _sum_over_pixels(values: Any) -> Any:
 
 
 def _as_floats(name: str, value: Any) -> Any:
-    try:
-        tensor = ops.convert_to_tensor(value)
-    except Exception as error:  # each backend has its own
-        raise TypeError(
-            f"{name} must be a tensor or a regular array of floats; got {value!r:.80}."
-        ) from error
-    dtype = keras.utils.standardize_dtype(tensor.dtype)
-    if "float" not in dtype:
-        raise TypeError(f"{name} must hold floats; got dtype {dtype}.")
     # One type for all: NumPy's float64 beside float32 is an error on some backends, and a sum over
     # pixels in the float16 of a mixed-precision model would overflow.
-    return ops.cast(tensor, keras.config.floatx())
+    floatx = keras.config.floatx()
+    if not (ops.is_tensor(value) or isinstance(value, keras.KerasTensor | keras.Variable)):
+        # By way of NumPy: of some arrays TensorFlow dies without an error.
+        array = as_array(name, value)
+        if not _is_float(array.dtype.name):
+            raise TypeError(f"{name} must hold floats; got dtype {array.dtype}.")
+        with np.errstate(over="ignore"):
+            return ops.convert_to_tensor(array.astype(floatx))
+    dtype = getattr(value.dtype, "name", str(value.dtype))  # such as "float32", or PyTorch's "torch.float32"
+    if not _is_float(dtype):
+        raise TypeError(f"{name} must hold floats; got dtype {dtype}.")
+    return ops.cast(value, floatx)
+
+
+def _is_float(dtype: str) -> bool:
+    return "float" in dtype
 
 
 def _check_same_shape(name: str, tensor: Any, other_name: str, other: Any) -> None:

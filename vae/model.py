@@ -13,11 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from vae._checks import check_beta, check_choice, check_images, check_points, check_positive_int, check_seed
+from vae._checks import (
+    as_float,
+    check_beta,
+    check_choice,
+    check_images,
+    check_points,
+    check_positive_int,
+    check_seed,
+)
 from vae._keras import keras
 from vae._model_files import checked_archive, refusal
 from vae.callbacks import BetaWarmUp, plain_verbosity
-from vae.data import unscale
+from vae.data import scale, unscale
 from vae.layers import reparameterize
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
@@ -25,7 +33,8 @@ from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
 ops = keras.ops
 
 _GENERATED = 4 * INFERENCE_BATCH  # images that are made at a time
-
+# Of images; NumPy has more, such as floats of 128 bits or in the byte order of other machines.
+_BACKEND_TYPES = [np.dtype(name) for name in ("uint8", "float16", "float32", "float64")]
 _NO_TARGETS = (
     "A VAE is trained to give back its own input, and its loss is built in: reconstruction + beta * KL."
 )
@@ -222,8 +231,10 @@ class VAE(ChunkedModel):
 
         Raises:
             ValueError: Images of a wrong shape or range, targets other than x, weights of samples
-                or classes; a checkpoint of a run with other settings, or a damaged one.
-            TypeError: Images of a type other than uint8 or float, or a checkpoint that is no path.
+                or classes; numbers that make no sense; a checkpoint of a run with other settings, or a
+                damaged one.
+            TypeError: Images of a type other than uint8 or float; `callbacks` that are none; a
+                checkpoint that is no path.
             FloatingPointError: The loss became NaN or infinite; training has stopped. (Not raised
                 where Keras's `TerminateOnNaN` is among the callbacks.)
             OSError: A checkpoint could not be written; the one before is whole.
@@ -235,8 +246,13 @@ class VAE(ChunkedModel):
         x = self._check_data("x", x, y)
         if validation_data is not None:
             validation_data = self._check_validation(validation_data)
+        if not 0 <= as_float(validation_split) < 1:
+            raise ValueError(f"validation_split must be a share from 0 to below 1; got {validation_split!r}.")
+        _check_verbose(verbose)
         given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
         for callback in given:
+            if not isinstance(callback, keras.callbacks.Callback) and callbacks is not None:
+                raise TypeError(f"callbacks must be Keras callbacks; got {callback!r}.")
             # Of a term of the loss, EarlyStopping and ModelCheckpoint cannot tell that lower is better.
             if getattr(callback, "mode", None) == "auto" and _names_a_term(getattr(callback, "monitor", "")):
                 callback.mode = "min"
@@ -279,6 +295,7 @@ class VAE(ChunkedModel):
         if kwargs.get("sample_weight") is not None:
             raise ValueError(f"sample_weight is not supported. {_NO_TARGETS}")
         x = self._check_data("x", x, y)
+        _check_verbose(verbose)
         return super().evaluate(x, batch_size, verbose, **kwargs)
 
     def predict(
@@ -291,6 +308,9 @@ class VAE(ChunkedModel):
             TypeError: Images of a type other than uint8 or float.
         """
         inputs = self._check_data("x", x)
+        _check_verbose(verbose)
+        if batch_size is not None:
+            check_positive_int("batch_size", batch_size)
         if isinstance(inputs, np.ndarray):
             batch_size = batch_size or INFERENCE_BATCH
         images = super().predict(inputs, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
@@ -431,7 +451,7 @@ class VAE(ChunkedModel):
         reconstruction, kl = np.empty(len(x), np.float32), np.empty(len(x), np.float32)
         for start in range(0, len(x), INFERENCE_BATCH):
             rows = slice(start, start + INFERENCE_BATCH)
-            inputs = self._as_input(ops.convert_to_tensor(x[rows]))
+            inputs = ops.convert_to_tensor(scale(x[rows]))
             noise = None if epsilon is None else ops.convert_to_tensor(epsilon[rows])
             output, z_mean, z_log_sigma = self._forward(inputs, noise)
             nats = RECONSTRUCTION_LOSSES[self.reconstruction](inputs, output)
@@ -467,7 +487,10 @@ class VAE(ChunkedModel):
 
         Raises:
             ValueError: Another suffix: the old `.h5` format could not be loaded again.
+            TypeError: `filepath` is neither a string nor a path object.
         """
+        if not isinstance(filepath, str | os.PathLike):
+            raise TypeError(f"filepath must be a string or a path object; got {filepath!r}.")
         if not os.fspath(filepath).endswith(".keras"):
             raise ValueError(f"filepath must end in .keras; got {os.fspath(filepath)!r}.")
         super().save(filepath, overwrite=overwrite, **kwargs)
@@ -476,10 +499,11 @@ class VAE(ChunkedModel):
 
     def _check_data(self, name: str, x: Any, y: Any = None) -> Any:
         """Check arrays of images; what yields batches by itself is checked batch by batch."""
+        images = self._check_images(name, x) if _is_array(x) else None
         if y is not None and y is not x and not _equal(x, y):
             raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
-        if _is_array(x):
-            return self._check_images(name, x)
+        if images is not None:
+            return images
         if x is None or isinstance(x, str | bytes | dict | float | int):
             raise TypeError(f"{name} must be images, or yield batches of them; got {type(x).__name__}.")
         self._check_first_batch(name, x)
@@ -496,6 +520,8 @@ class VAE(ChunkedModel):
         array = check_images(name, images)
         if self._pixels(array.shape) != self._pixels(self.encoder.input_shape):
             raise ValueError(self._wrong_size(name, array.shape))
+        if array.dtype not in _BACKEND_TYPES:
+            array = array.astype(np.float32)
         return array.reshape(-1, *self.encoder.input_shape[1:])
 
     @staticmethod
@@ -518,11 +544,21 @@ class VAE(ChunkedModel):
             raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Make one step on a batch of images, as `keras.Model.train_on_batch`."""
+        """Make one step on a batch of images, as `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or targets other than x.
+            TypeError: Images of a type other than uint8 or float.
+        """
         return super().train_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate a batch of images, as `keras.Model.test_on_batch`."""
+        """Evaluate a batch of images, as `keras.Model.test_on_batch`.
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or targets other than x.
+            TypeError: Images of a type other than uint8 or float.
+        """
         return super().test_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
 
     def _wrong_size(self, name: str, shape: Any) -> str:
@@ -596,8 +632,20 @@ def _check_loaded(model: Any) -> None:
             raise ValueError(f"its weights are not finite, as {variable.dtype}")
 
 
+def check_vae(name: str, model: Any) -> VAE:
+    """Return a VAE."""
+    if isinstance(model, VAE):
+        return model
+    raise TypeError(f"{name} must be a vae.VAE; got {type(model).__name__}.")
+
+
 def _names_a_term(metric: str) -> bool:
     return metric.removeprefix("val_") in ("reconstruction_loss", "kl_loss")
+
+
+def _check_verbose(value: Any) -> None:
+    if not isinstance(value, str | int | np.integer) or value not in ("auto", 0, 1, 2):
+        raise ValueError(f'verbose must be "auto", 0, 1 or 2; got {value!r}.')
 
 
 def _is_array(x: Any) -> bool:
@@ -612,7 +660,7 @@ def _static_shape(x: Any) -> tuple[int | None, ...] | None:
 
 
 def _equal(x: Any, y: Any) -> bool:
-    return _is_array(x) and _is_array(y) and np.array_equal(np.asarray(x), np.asarray(y))
+    return _is_array(x) and _is_array(y) and np.array_equal(x, y)
 
 
 def _check_networks(encoder: Any, decoder: Any) -> None:

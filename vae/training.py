@@ -181,6 +181,10 @@ class ChunkedModel(keras.Model):
             self._highest_rate = RECIPE.learning_rate * min(1, RECIPE.weights / self.count_params()) ** 0.5
             optimizer = keras.optimizers.Adam(self._highest_rate)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        if (
+            self.built and self.optimizer is not None
+        ):  # else built by the first step, and lacking in a file before
+            self.optimizer.build(self.trainable_variables)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return the settings as they were given, so that a loaded model makes its own choices."""
@@ -194,7 +198,6 @@ class ChunkedModel(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile a loaded model as the saved one was; Keras calls this."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def fit(
         self,

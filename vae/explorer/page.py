@@ -144,7 +144,7 @@ def explore(
         "planes": [_plane(network, array, chosen, shape, legend) for network in networks],
     }
     content = _fill(f"Latent plane of {len(array):,} images" if title is None else title, data)
-    write_whole(target, content.encode())
+    write_whole(target, content.encode(errors="replace"))  # half a surrogate pair, say
     return Page(target, content)
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from vae._checks import check_images, check_positive_int
+from vae._checks import check_images, check_units
 from vae.data import flatten
 
 # Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
@@ -40,7 +40,7 @@ def to_pictures(
     array = check_images(name, images)
     pixels = array[0].size
     if image_shape is not None:
-        shape = tuple(check_positive_int("image_shape", size) for size in np.atleast_1d(image_shape).tolist())
+        shape = check_units("image_shape", image_shape)
     elif array.ndim > 2:
         shape = array.shape[1:]
     elif math.isqrt(pixels) ** 2 == pixels:

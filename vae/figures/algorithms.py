@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
+from vae._checks import check_flag
 from vae.figures._shared import Picture
 
 # Family: (what it does, its groups). Group: (what it does, its algorithms).
@@ -123,6 +124,9 @@ def plot_algorithms(*, static: bool = False) -> go.Figure | Figure:
     Returns:
         A `plotly.graph_objects.Figure`, or a `matplotlib.figure.Figure` if `static`.
 
+    Raises:
+        ValueError: `static` is no bool.
+
     Example:
         >>> import vae
         >>> vae.plot_algorithms(static=True).savefig("algorithms.png")  # doctest: +SKIP
@@ -130,7 +134,7 @@ def plot_algorithms(*, static: bool = False) -> go.Figure | Figure:
         'Machine-learning algorithms'
     """
     marks = _marks()
-    return _draw_static(marks) if static else _draw_interactive(marks)
+    return _draw_static(marks) if check_flag("static", static) else _draw_interactive(marks)
 
 
 def _marks() -> list[Mark]:

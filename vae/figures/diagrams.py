@@ -26,7 +26,7 @@ from matplotlib.patches import Polygon
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae._checks import check_positive_int
+from vae._checks import as_array, check_positive_int
 from vae._keras import _stderr_held_back, keras
 from vae.figures._shared import Picture, to_pictures
 
@@ -87,7 +87,7 @@ def plot_model(
         A `Diagram` with the members `svg` and `png`, which shows itself in a notebook.
 
     Raises:
-        TypeError: `model` is no Keras model.
+        TypeError: `model` is no Keras model, or `to_file` no path.
         ValueError: `model` is not built yet, `to_file` has another suffix, or `dpi` is no positive
             whole number.
         FileNotFoundError: The folder of `to_file` does not exist.
@@ -111,6 +111,8 @@ def plot_model(
 
 
 def _check_target(to_file: str | os.PathLike[str]) -> Path:
+    if not isinstance(to_file, str | os.PathLike):
+        raise TypeError(f"to_file must be a string or a path object; got {to_file!r}.")
     path = Path(to_file)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"to_file must end in .png, .svg or .pdf; got {str(path)!r}.")
@@ -342,7 +344,7 @@ def _draw_end(axes: Axes, x: float, symbol: str, name: str, image: ArrayLike | N
     if image is None:
         _draw_block(axes, (x, 0), 1.7, (1.7, 1.7), PALE, symbol)
     else:
-        picture = to_pictures(name, np.asarray(image)[np.newaxis])[0]
+        picture = to_pictures(name, as_array(name, image)[np.newaxis])[0]
         height, width = (0.85 * size / max(picture.shape[:2]) for size in picture.shape[:2])
         extent = (x - width, x + width, -height, height)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent, zorder=2)

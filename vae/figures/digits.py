@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from vae._checks import check_labels, check_points, check_positive_int
+from vae._checks import as_array, as_float, check_choice, check_labels, check_points, check_positive_int
 from vae.data import flatten
 from vae.figures._shared import Picture, clip_pictures, draw_picture, to_mosaic, to_pictures
 
@@ -37,6 +37,7 @@ def plot_digits(
     Raises:
         ValueError: An `n` below 1, images or labels of a wrong shape or range, or flat images
             that are not square without an `image_shape`.
+        TypeError: Images of a type other than uint8 or float.
 
     Example:
         >>> import numpy as np, vae
@@ -60,14 +61,14 @@ def plot_digit(model: Any, z: ArrayLike, *, image_shape: Shape = None) -> Figure
 
     Raises:
         TypeError: `model` is neither a VAE nor a decoder.
-        ValueError: `z` is not one finite point of the model's latent size.
+        ValueError: `z` is not one finite point of the model's latent size, or `image_shape` does not fit.
 
     Example:
         >>> import vae
         >>> vae.plot_digit(vae.build_decoder(), [0.5, -1.2]).axes[0].get_title()
         'z = (0.50, -1.20)'
     """
-    point = check_points("z", np.atleast_2d(z), _latent_dim(model))
+    point = check_points("z", np.atleast_2d(as_array("z", z)), _latent_dim(model))
     if len(point) != 1:
         raise ValueError(f"z must be one point, shape (latent_dim,) or (1, latent_dim); got {point.shape}.")
     shown = [_number(value) for value in point[0, :4]] + ["..."] * (point.shape[1] > 4)
@@ -157,7 +158,7 @@ def plot_reconstructions(
         A matplotlib `Figure` with two rows of axes.
 
     Raises:
-        TypeError: `model` is neither a VAE nor an autoencoder.
+        TypeError: `model` is neither a VAE nor an autoencoder; images of a type other than uint8 or float.
         ValueError: As in `plot_digits`, or a model whose output does not fit the images.
 
     Example:
@@ -202,17 +203,18 @@ def _decode(model: Any, z: np.ndarray, image_shape: Shape) -> np.ndarray:
 def _check_axes(axes: Sequence[int], latent_dim: int) -> tuple[int, int]:
     if latent_dim < 2:
         raise ValueError(f"model must have at least 2 latent dimensions for a grid; got {latent_dim}.")
-    if np.shape(axes) != (2,) or axes[0] == axes[1] or not set(axes) <= set(range(latent_dim)):
+    pair = [as_float(axis) for axis in axes] if np.iterable(axes) else []
+    if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(range(latent_dim)):
         raise ValueError(f"axes must be two different dimensions from 0 to {latent_dim - 1}; got {axes!r}.")
-    return int(axes[0]), int(axes[1])
+    return int(pair[0]), int(pair[1])
 
 
 def _coordinates(n: int, spacing: str, limits: tuple[float, float]) -> np.ndarray:
-    if spacing not in ("even", "quantiles"):
-        raise ValueError(f'spacing must be "even" or "quantiles"; got {spacing!r}.')
-    if np.shape(limits) != (2,) or not -np.inf < limits[0] < limits[1] < np.inf:
+    check_choice("spacing", spacing, ("even", "quantiles"))
+    ends = [as_float(limit) for limit in limits] if np.iterable(limits) else []
+    if len(ends) != 2 or not -np.inf < ends[0] < ends[1] < np.inf:
         raise ValueError(f"limits must be two finite numbers, the lower one first; got {limits!r}.")
-    low, high = limits if spacing == "even" else (0.05, 0.95)
+    low, high = ends if spacing == "even" else (0.05, 0.95)
     values = np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
     return values if spacing == "even" else np.array([NormalDist().inv_cdf(value) for value in values])
 

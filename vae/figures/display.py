@@ -40,7 +40,7 @@ def show(
 
     Raises:
         ImportError: IPython is not installed.
-        TypeError: `plot` takes no `static`, or does not return the two kinds of figure.
+        TypeError: `html` is no path; `plot` takes no `static`, or does not return the two kinds of figure.
 
     Example:
         >>> import vae
@@ -52,6 +52,8 @@ def show(
         from IPython.display import display
     except ImportError as error:
         raise ImportError('vae.show needs IPython: pip install "vae[notebook]".') from error
+    if html is not None and not isinstance(html, str | os.PathLike):
+        raise TypeError(f"html must be a string or a path object; got {html!r}.")
     figure, twin = _draw_both(plot, args, kwargs)
     outputs = [_bundle(figure, twin)]
     if html is not None:
@@ -67,7 +69,11 @@ def show(
 
 def _draw_both(plot: Callable[..., Any], args: Any, kwargs: Any) -> tuple[go.Figure, Figure]:
     name = getattr(plot, "__name__", repr(plot))
-    if not callable(plot) or "static" not in inspect.signature(plot).parameters:
+    try:
+        takes_static = "static" in inspect.signature(plot).parameters
+    except (TypeError, ValueError):  # not callable; some of Python's own functions do not tell
+        takes_static = False
+    if not takes_static:
         raise TypeError(f"plot must be a function with a parameter static; got {name}.")
     figure, twin = plot(*args, **kwargs), plot(*args, static=True, **kwargs)
     if not isinstance(figure, go.Figure) or not isinstance(twin, Figure):

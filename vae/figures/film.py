@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from vae._checks import check_flag
 from vae.data import unscale
 from vae.figures._shared import Picture, draw_picture, to_mosaic, to_pictures
 from vae.figures.latent import draw_points, group_points
@@ -33,7 +34,7 @@ def plot_training_film(
         A plotly `Figure` with a play button and a slider; a matplotlib `Figure` if `static`.
 
     Raises:
-        ValueError: The film is empty, or `image_shape` does not fit.
+        ValueError: The film is empty, `image_shape` does not fit, or `static` is no bool.
         TypeError: `film` is no `TrainingFilm`.
 
     Example:
@@ -52,7 +53,7 @@ def plot_training_film(
         raise ValueError("film must hold frames; pass it to fit(callbacks=[film]) first.")
     mosaics = [to_mosaic(to_pictures("film", grid, image_shape), film.n) for grid in film.grids]
     reach = 1.05 * max(film.limit, *(float(np.quantile(np.abs(z), 0.995)) for z in film.z_mean))
-    return (_draw_stills if static else _draw_film)(film, mosaics, reach)
+    return (_draw_stills if check_flag("static", static) else _draw_film)(film, mosaics, reach)
 
 
 def _title(film: Any, i: int) -> str:

@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 
-from vae._checks import check_images, check_labels, check_points, check_positive_int
+from vae._checks import check_flag, check_images, check_labels, check_points, check_positive_int, check_text
 from vae.data import flatten
 from vae.figures._shared import COLORS, Picture, label_colors
 
@@ -54,7 +54,9 @@ def plot_latent_space(
 
     Raises:
         ValueError: `z_mean` is empty, not finite, or has fewer than 2 latent dimensions; `labels`
-            are not one an image; or, of more than 2 dimensions, all points are equal.
+            are not one an image; of more than 2 dimensions, all points are equal; or `static`, `title`
+            or `name` of a wrong type.
+        TypeError: `z_mean` holds no numbers.
 
     Example:
         >>> import vae
@@ -65,12 +67,12 @@ def plot_latent_space(
     points = check_points("z_mean", z_mean)
     if points.shape[1] < 2:
         raise ValueError(f"z_mean must have at least 2 latent dimensions to draw; got shape {points.shape}.")
-    points, axis_names = _two_dimensions(points, name)
-    title = f"Latent space of {len(points):,} images" if title is None else title
+    points, axis_names = _two_dimensions(points, check_text("name", name))
+    title = f"Latent space of {len(points):,} images" if title is None else check_text("title", title)
     caption = f"each point is the {name} of one image"
     if name == "z_mean":
         caption += ", the encoder's mean: nothing is sampled"
-    draw = _draw_static if static else _draw_interactive
+    draw = _draw_static if check_flag("static", static) else _draw_interactive
     return draw(group_points(points, labels), axis_names, title, caption)
 
 
@@ -95,7 +97,7 @@ def plot_latent_intuition(
         A matplotlib `Figure` with two axes.
 
     Raises:
-        TypeError: `model` is no VAE.
+        TypeError: `model` is no VAE, or images of a type other than uint8 or float.
         ValueError: A latent space that is not 2-D, an `autoencoder` without a layer
             "Encoder-Model", or images or labels of a wrong shape or range.
 
@@ -136,8 +138,9 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     if not np.ptp(points, axis=0).any():
         raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
     pca = PCA(n_components=2, svd_solver="full")  # exact, with signs that do not depend on chance
-    projected = pca.fit_transform(points).astype(np.float32)
-    return projected, [
+    largest = np.finfo(np.float32).max
+    projected = pca.fit_transform(points.astype(np.float64)).clip(-largest, largest)
+    return projected.astype(np.float32), [
         f"principal component {i} of {latent_dim} latent dimensions ({100 * share:.0f} % of the variance)"
         for i, share in enumerate(pca.explained_variance_ratio_, start=1)
     ]
