@@ -335,6 +335,7 @@ def test_every_public_function_is_tried():
         "Dataset",
         "DatasetIntegrityError",
         "DatasetUnavailableError",
+        "ModelFileError",
         "evaluation",
         "load_digits",
     }

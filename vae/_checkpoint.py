@@ -23,6 +23,7 @@ import numpy as np
 from vae._distribution import is_first_process
 from vae._files import sweep, write_whole
 from vae._keras import keras
+from vae._model_files import ModelFileError
 
 _ROWS = 64  # of the data, by which a resumed run knows them again
 _NAMES = {"name", "inbound_nodes", "input_layers", "output_layers"}  # Keras counts these up in a process
@@ -155,7 +156,7 @@ class Checkpoint(keras.callbacks.History):
             )
             seed = int(rest["seed"])
         except Exception as error:  # zipfile, NumPy and json each have their own
-            raise ValueError(
+            raise ModelFileError(
                 f"checkpoint must hold a whole checkpoint; {str(self.path)!r} cannot be read: "
                 f"{error!s:.200}. Delete it to start anew."
             ) from error

@@ -1,6 +1,6 @@
 """What the Keras backend computes on, in plain words.
 
-With `training`, the only module whose code depends on the backend.
+With `training` and `_distribution`, the only module whose code depends on the backend.
 """
 
 import os

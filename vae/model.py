@@ -231,8 +231,8 @@ class VAE(ChunkedModel):
 
         Raises:
             ValueError: Images of a wrong shape or range, targets other than x, weights of samples
-                or classes; numbers that make no sense; a checkpoint of a run with other settings, or a
-                damaged one.
+                or classes; numbers that make no sense; a checkpoint of a run with other settings.
+            ModelFileError: A damaged checkpoint.
             TypeError: Images of a type other than uint8 or float; `callbacks` that are none; a
                 checkpoint that is no path.
             FloatingPointError: The loss became NaN or infinite; training has stopped. (Not raised

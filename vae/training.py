@@ -3,7 +3,8 @@
 For small networks the calls cost more than the arithmetic. So `fit` and `evaluate` hand the model
 chunks of many batches, and `train_step` and `test_step` run Keras's own step over all batches of a
 chunk inside one compiled loop. The rest is Keras's: callbacks, history, metrics, validation.
-Nothing here knows of VAEs. With `device`, the only module whose code depends on the backend.
+Nothing here knows of VAEs. With `device` and `_distribution`, the only module whose code depends on the
+backend.
 """
 
 import math
