@@ -16,7 +16,7 @@ import vae
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
 
 SCRIPT = """
-import json, sys
+import json, sys, tempfile
 import keras, numpy as np
 options = json.loads(sys.argv[1])
 if "address" in options:
@@ -43,6 +43,9 @@ history["evaluate"] = model.evaluate(digits.x_test[:53], batch_size=16)
 z_mean, _ = model.encode(digits.x_test[:5])
 history["inference"] = [float(a.sum()) for a in (
     z_mean, model.decode(z_mean), model.predict(digits.x_test[:5]), model.generate(3, seed=0))]
+if options.get("process", 0) == 0:
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(folder + "/model.keras")  # by one process alone, which must not wait for the other
 print(json.dumps({"history": history, "widths": sorted(widths)}), flush=True)
 """
 

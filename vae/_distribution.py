@@ -106,6 +106,20 @@ def _read(x: Any, rows: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Have Keras do without the distribution: what it makes in one process alone waits for the others."""
+    distribution = data_parallel()
+    if distribution is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
+@contextlib.contextmanager
 def placed(model: Any, *data: Any) -> Iterator[None]:
     """Have Keras leave `data` where they are, if they are arrays or chunks: it would shard them wrongly.
 
@@ -128,11 +142,8 @@ def placed(model: Any, *data: Any) -> Iterator[None]:
         model.make_train_function()
         model.make_test_function()
     model.make_predict_function()
-    keras.distribution.set_distribution(None)
-    try:
+    with alone():
         yield
-    finally:
-        keras.distribution.set_distribution(distribution)
 
 
 def agree(model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, ...], seed: int) -> int:

@@ -22,6 +22,7 @@ from vae._checks import (
     check_positive_int,
     check_seed,
 )
+from vae._distribution import alone
 from vae._keras import keras
 from vae._model_files import checked_archive, refusal
 from vae.callbacks import BetaWarmUp, plain_verbosity
@@ -493,7 +494,8 @@ class VAE(ChunkedModel):
             raise TypeError(f"filepath must be a string or a path object; got {filepath!r}.")
         if not os.fspath(filepath).endswith(".keras"):
             raise ValueError(f"filepath must end in .keras; got {os.fspath(filepath)!r}.")
-        super().save(filepath, overwrite=overwrite, **kwargs)
+        with alone():
+            super().save(filepath, overwrite=overwrite, **kwargs)
 
     # Checks
 
