@@ -11,7 +11,6 @@ import inspect
 import io
 import json
 import numbers
-import os
 import sys
 import zlib
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from vae._checks import check_path
 from vae._distribution import is_first_process
 from vae._files import sweep, write_whole
 from vae._keras import keras
@@ -203,9 +203,7 @@ def _without_names(value: Any) -> Any:
 
 
 def _checked_folder(folder: Any) -> Path:
-    if not isinstance(folder, str | os.PathLike) or isinstance(os.fspath(folder), bytes):
-        raise TypeError(f"checkpoint must be a folder, a string or a path object; got {folder!r}.")
-    path = Path(folder).expanduser()
+    path = Path(check_path("checkpoint", folder)).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"checkpoint must be a folder; {str(path)!r} is a file.")
     return path

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae._checks import check_choice, check_images
+from vae._checks import check_choice, check_images, check_path
 
 
 class DatasetUnavailableError(OSError):
@@ -120,6 +120,7 @@ def load_mnist(path: str | os.PathLike[str] | None = None) -> Dataset:
         DatasetUnavailableError: MNIST was not found and could not be downloaded.
         DatasetIntegrityError: A file was found that is damaged or another data set.
         TypeError: `path` is neither a string nor a path object.
+        ValueError: `path` has a null character.
 
     Example:
         >>> import vae
@@ -236,10 +237,8 @@ def _find_mnist(path: Any) -> tuple[Dataset | None, list[str]]:
     """Return MNIST or None, and a report: what was tried in vain, then where MNIST came from."""
     if path is None:
         places = {"VAE_DATA_DIR": os.environ.get("VAE_DATA_DIR", ""), "Keras's cache": _keras_cache()}
-    elif isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
-        places = {"path": os.fspath(path)}
     else:
-        raise TypeError(f"path must be a string or a path object; got {path!r}.")
+        places = {"path": check_path("path", path)}
     report: list[str] = []
     for label, place in places.items():
         arrays = _read_place(os.path.expanduser(place))

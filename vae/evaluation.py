@@ -249,6 +249,8 @@ class Judge:
         if check_seed("seed", seed) is None:
             raise ValueError("seed must be a whole number; got None.")
         names, y = np.unique(check_labels("labels", labels, len(x)), return_inverse=True)
+        if len(names) < 2:
+            raise ValueError(f"labels must name two classes or more; got {names.tolist()}.")
         inputs = features = keras.Input((x.shape[1],))
         for i, units in enumerate((128, 64)):
             initializer = keras.initializers.HeNormal(seed + i)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from vae._checks import as_float, check_choice, check_positive_int, check_seed
+from vae._checks import as_float, check_choice, check_path, check_positive_int, check_seed
 from vae._progress import progress
 from vae.data import Dataset
 
@@ -131,9 +131,7 @@ def _check_share(share: Any) -> float:
 
 
 def _check_folder(folder: Any) -> str:
-    if not isinstance(folder, str | os.PathLike) or not isinstance(os.fspath(folder), str):
-        raise TypeError(f"folder must be a string or a path object; got {folder!r}.")
-    root = os.path.expanduser(os.fspath(folder))
+    root = os.path.expanduser(check_path("folder", folder))
     if not os.path.exists(root):
         raise FileNotFoundError(f"folder must be a folder of images; there is none at {root!r}.")
     if not os.path.isdir(root):

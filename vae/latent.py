@@ -1,5 +1,6 @@
 """Places in the latent space: where a class lies, and the ways from one image to another."""
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ def latent_center(model: Any, x: ArrayLike, labels: ArrayLike, label: Any) -> np
     """
     array = check_vae("model", model)._check_images("x", x)
     names = check_labels("labels", labels, len(array))
-    chosen = names == label if np.ndim(label) == 0 else np.False_
+    alone = isinstance(label, str | bytes | np.generic | numbers.Real)
+    chosen = names == label if alone else np.False_
     if not np.any(chosen):
         raise ValueError(f"label must be one of {np.unique(names).tolist()}; got {label!r}.")
     z_mean, _ = model.encode(array[chosen])

@@ -18,6 +18,7 @@ from vae._checks import (
     check_beta,
     check_choice,
     check_images,
+    check_path,
     check_points,
     check_positive_int,
     check_seed,
@@ -545,6 +546,11 @@ class VAE(ChunkedModel):
         if rest and rest[0] is not None and not _equal(x, rest[0]):
             raise ValueError(f"y must be {name} itself, or left out; got other values. {_NO_TARGETS}")
 
+    def _check_batch(self, x: Any, y: Any) -> Any:
+        if not _is_array(x):
+            raise TypeError(f"x must be a batch of images; got {type(x).__name__}.")
+        return self._check_data("x", x, y)
+
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Make one step on a batch of images, as `keras.Model.train_on_batch`.
 
@@ -552,7 +558,7 @@ class VAE(ChunkedModel):
             ValueError: Images of a wrong shape or range, or targets other than x.
             TypeError: Images of a type other than uint8 or float.
         """
-        return super().train_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
+        return super().train_on_batch(self._check_batch(x, y), None, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate a batch of images, as `keras.Model.test_on_batch`.
@@ -561,7 +567,7 @@ class VAE(ChunkedModel):
             ValueError: Images of a wrong shape or range, or targets other than x.
             TypeError: Images of a type other than uint8 or float.
         """
-        return super().test_on_batch(self._check_data("x", x, y), None, *args, **kwargs)
+        return super().test_on_batch(self._check_batch(x, y), None, *args, **kwargs)
 
     def _wrong_size(self, name: str, shape: Any) -> str:
         return (
@@ -584,6 +590,7 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     Raises:
         TypeError: `path` is neither a string nor a path object.
         FileNotFoundError: There is no such file.
+        ValueError: `path` has a null character.
         ModelFileError: The file is damaged, above 512 MiB, or holds some other model, weights that are not
             finite, code, or classes other than this package's and Keras's plain ones. It is a
             `ValueError`.
@@ -592,8 +599,7 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
         >>> import vae
         >>> model = vae.load_model("digits.keras")  # doctest: +SKIP
     """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a string or a path object; got {path!r}.")
+    path = check_path("path", path)
     try:
         archive = checked_archive(path)
         with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae._checks import check_images, check_labels, check_points
+from vae._checks import check_images, check_labels, check_path, check_points
 from vae._files import write_whole
 from vae.data import unscale
 from vae.figures._shared import label_colors, to_mosaic, to_pictures
@@ -152,11 +152,10 @@ def explore(
 
 
 def _check_path(path: Any) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a string or a path object; got {path!r}.")
-    if Path(path).suffix.lower() != ".html":
-        raise ValueError(f"path must end in .html; got {os.fspath(path)!r}.")
-    return Path(path)
+    path = Path(check_path("path", path))
+    if path.suffix.lower() != ".html":
+        raise ValueError(f"path must end in .html; got {str(path)!r}.")
+    return path
 
 
 def _check_network(network: _Network, images: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from vae._checks import check_path
 from vae._files import write_whole
 
 _DPI = 110
@@ -40,6 +41,7 @@ def show(
 
     Raises:
         ImportError: IPython is not installed.
+        ValueError: `html` names no file.
         TypeError: `html` is no path; `plot` takes no `static`, or does not return the two kinds of figure.
 
     Example:
@@ -52,8 +54,8 @@ def show(
         from IPython.display import display
     except ImportError as error:
         raise ImportError('vae.show needs IPython: pip install "vae[notebook]".') from error
-    if html is not None and not isinstance(html, str | os.PathLike):
-        raise TypeError(f"html must be a string or a path object; got {html!r}.")
+    if html is not None and not Path(check_path("html", html)).name:
+        raise ValueError(f"html must be a file; got {html!r}.")
     figure, twin = _draw_both(plot, args, kwargs)
     outputs = [_bundle(figure, twin)]
     if html is not None:
