@@ -81,15 +81,14 @@ def check_points(name: str, points: Any, latent_dim: int | None = None) -> np.nd
 
 def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
     """Return labels as an array of shape (n,), of numbers or strings."""
+    if _is_masked(labels):
+        raise ValueError(f"{name} must not hold masked values; fill them first.")
     try:
-        labels = _with_mask(labels)
         array = np.asarray(labels)
     except (ValueError, OverflowError):  # ragged nested lists; whole numbers too large for the floats beside
         array = np.empty(0)
     if array.shape != (n,):
         raise ValueError(f"{name} must have one label an image, shape ({n},); got shape {array.shape}.")
-    if np.ma.is_masked(labels):
-        raise ValueError(f"{name} must not hold masked values; fill them first.")
     if array.dtype.kind == "V":
         raise ValueError(f"{name} must be numbers or strings; got dtype {array.dtype}.")
     return np.array(list(map(str, array))) if array.dtype == object else array
@@ -110,22 +109,24 @@ def as_float(value: Any) -> float:
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """Return `value` as a plain array, not of objects; nothing is copied that is one already."""
+    if _is_masked(value):
+        raise ValueError(f"{name} must not hold masked values; fill them first.")
     try:
-        value = _with_mask(value)
         array = np.asarray(np.ma.getdata(value))
     except (ValueError, OverflowError) as error:  # ragged nested lists; whole numbers too large for floats
         raise ValueError(f"{name} must be a regular array of numbers; got {error}.") from None
     if array.dtype.hasobject or array.dtype.names:
         raise TypeError(f"{name} must be an array of numbers; got dtype {array.dtype}.")
-    if np.ma.is_masked(value):
-        raise ValueError(f"{name} must not hold masked values; fill them first.")
     return array
 
 
-def _with_mask(value: Any) -> Any:
-    """Return a list as an array that knows its masked elements; NumPy makes NaN of them, with a warning."""
-    masked = isinstance(value, list | tuple) and any(item is np.ma.masked for item in value)
-    return np.ma.asarray(value) if masked else value
+def _is_masked(value: Any) -> bool:
+    """Tell whether an element is masked, also in lists, where NumPy would make NaN of it."""
+    if isinstance(value, list | tuple):
+        return any(
+            _is_masked(item) for item in value if item is np.ma.masked or isinstance(item, list | tuple)
+        )
+    return bool(np.ma.is_masked(value))
 
 
 def check_path(name: str, value: Any) -> str:
