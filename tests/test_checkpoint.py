@@ -333,7 +333,7 @@ def test_leftovers_of_killed_writers_are_swept(tmp_path):
 
 @pytest.mark.parametrize("wrong", [5, b"run", ["run"]])
 def test_a_checkpoint_must_be_a_path(wrong):
-    with pytest.raises(TypeError, match="checkpoint must be a folder"):
+    with pytest.raises(TypeError, match="checkpoint must be a string or a path object"):
         fit(wrong)
 
 

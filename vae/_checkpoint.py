@@ -47,6 +47,7 @@ class Checkpoint(keras.callbacks.History):
         self.settings = json.loads(json.dumps(settings))  # as they will be read: tuples become lists
         self.seed = seed
         self.epochs_done, self.stopped, self.finished = 0, False, False
+        self._epochs_kept = 0  # written, where `epochs_done` may only be about to be
         self._writes = is_first_process()  # all have the same to write
         self._memories: list[Any] = []
         self._arrays: dict[str, np.ndarray] = {}
@@ -98,7 +99,7 @@ class Checkpoint(keras.callbacks.History):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the epoch to the history, and write."""
-        super().on_epoch_end(epoch, {name: float(value) for name, value in (logs or {}).items()})
+        super().on_epoch_end(epoch, {name: _as_json(value) for name, value in (logs or {}).items()})
         self.epochs_done, self.stopped = epoch + 1, bool(self.model.stop_training)
         self._write()
 
@@ -111,7 +112,7 @@ class Checkpoint(keras.callbacks.History):
         """Say what the folder holds."""
         if not self.path.exists():
             return f"nothing is kept in {str(self.path)!r} yet"
-        return f"{self.epochs_done} of {self.settings['epochs']} epochs are kept in {str(self.path)!r}"
+        return f"{self._epochs_kept} of {self.settings['epochs']} epochs are kept in {str(self.path)!r}"
 
     # The file: the arrays, and one of them the JSON of everything else
 
@@ -143,6 +144,7 @@ class Checkpoint(keras.callbacks.History):
                 f"checkpoint could not be written to {str(self.path)!r} ({error.strerror}); the one that was "
                 "there is whole",
             ) from error
+        self._epochs_kept = self.epochs_done
 
     def _read(self) -> None:
         try:
@@ -170,6 +172,7 @@ class Checkpoint(keras.callbacks.History):
                 "Give the settings that it has, or another folder."
             )
         self.settings, self.seed, self.epochs_done, self._arrays = settings, seed, epochs_done, arrays
+        self._epochs_kept = epochs_done
 
     def _unpacked(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -216,6 +219,11 @@ def _variables(model: Any) -> list[Any]:
 def _as_array(variable: Any) -> np.ndarray:
     array = np.asarray(keras.ops.convert_to_numpy(variable.value))
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # exact, and NumPy's own
+
+
+def _as_json(value: Any) -> Any:
+    """Return what a log holds, mostly one number of some kind, as JSON can."""
+    return float(value) if isinstance(value, numbers.Real | np.generic) else str(value)
 
 
 def _difference(kept: Any, given: Any, place: str = "") -> str:

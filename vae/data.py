@@ -120,7 +120,6 @@ def load_mnist(path: str | os.PathLike[str] | None = None) -> Dataset:
         DatasetUnavailableError: MNIST was not found and could not be downloaded.
         DatasetIntegrityError: A file was found that is damaged or another data set.
         TypeError: `path` is neither a string nor a path object.
-        ValueError: `path` has a null character.
 
     Example:
         >>> import vae
@@ -238,7 +237,10 @@ def _find_mnist(path: Any) -> tuple[Dataset | None, list[str]]:
     if path is None:
         places = {"VAE_DATA_DIR": os.environ.get("VAE_DATA_DIR", ""), "Keras's cache": _keras_cache()}
     else:
-        places = {"path": check_path("path", path)}
+        try:
+            places = {"path": check_path("path", path)}
+        except ValueError:  # no file has such a name
+            return None, [f"path: no MNIST at {os.fspath(path)}"]
     report: list[str] = []
     for label, place in places.items():
         arrays = _read_place(os.path.expanduser(place))
