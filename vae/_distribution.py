@@ -76,10 +76,15 @@ def _shards(distribution: Any) -> int:
     return distribution.device_mesh.shape[0]
 
 
+def _jax() -> Any:
+    import jax  # only where a distribution is set, which means on JAX
+
+    return jax
+
+
 def is_first_process() -> bool:
     """Tell whether this process is the one that reports."""
-    distribution = data_parallel()
-    return distribution is None or distribution.data_shard_id == 0
+    return data_parallel() is None or _jax().process_index() == 0
 
 
 def place(x: Any, rows: np.ndarray, rates: np.ndarray, distribution: Any) -> tuple[Any, Any]:
@@ -152,8 +157,7 @@ def agree(model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, 
     Raises:
         ValueError: Data, settings or weights differ; raised in every process.
     """
-    distribution = data_parallel()
-    if distribution is None or distribution.num_processes == 1:
+    if data_parallel() is None or _jax().process_count() == 1:
         return seed
     from jax.experimental import multihost_utils
 

@@ -16,6 +16,7 @@ from vae._checks import check_beta, check_images, check_labels, check_points, ch
 from vae._keras import keras
 from vae._progress import progress
 from vae.data import flatten
+from vae.layers import drawn_seed
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.model import VAE, check_vae
 from vae.training import Inference
@@ -121,7 +122,7 @@ def _draws(
     model: VAE, x: np.ndarray, codes: tuple[np.ndarray, np.ndarray], n_samples: int, seed: int | None
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Draw z ~ q(z|x) in blocks; yield which images, log p(x|z), and log p(z) - log q(z|x)."""
-    rng = np.random.default_rng(_some_seed() if seed is None else seed)
+    rng = np.random.default_rng(drawn_seed() if seed is None else seed)
     z_mean, z_log_sigma = (part[:, np.newaxis] for part in codes)
     draws = math.ceil(n_samples / math.ceil(n_samples / _DRAWS))  # of one size, so compiled once
     images = 1 << (_DECODED // draws).bit_length() - 1
@@ -145,11 +146,6 @@ def _check(model: Any, x: Any, n_samples: Any, seed: Any) -> np.ndarray:
     check_positive_int("n_samples", n_samples)
     check_seed("seed", seed)
     return model._check_images("x", x)
-
-
-def _some_seed() -> int:
-    """Return a seed from the state that `keras.utils.set_random_seed` set."""
-    return int(keras.random.randint((), 0, 2**31 - 1))
 
 
 # The latent space

@@ -5,12 +5,21 @@ drawing z from N(z_mean, sigma^2), which no gradient can pass, draw epsilon from
 depends on no weight, and compute z from it.
 """
 
+import random
 from typing import Any
 
 from vae._checks import check_seed
 from vae._keras import keras
 
 LOG_SIGMA_LIMIT = 15.0
+
+
+def drawn_seed() -> int:
+    """Return a seed from Python's generator, which `keras.utils.set_random_seed` sets as well.
+
+    From Keras's own, up to 3.12, the same call would not give the same again in one process.
+    """
+    return random.randrange(2**31)
 
 
 def reparameterize(z_mean: Any, z_log_sigma: Any, epsilon: Any) -> Any:

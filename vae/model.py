@@ -18,7 +18,6 @@ from vae._checks import (
     check_beta,
     check_choice,
     check_images,
-    check_path,
     check_points,
     check_positive_int,
     check_seed,
@@ -28,7 +27,7 @@ from vae._keras import keras
 from vae._model_files import checked_archive, refusal
 from vae.callbacks import BetaWarmUp, plain_verbosity
 from vae.data import scale, unscale
-from vae.layers import reparameterize
+from vae.layers import drawn_seed, reparameterize
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
 
@@ -415,7 +414,7 @@ class VAE(ChunkedModel):
         n, seed = check_positive_int("n", n), check_seed("seed", seed)
         shape = (n, *self.decoder.output_shape[1:])
         images = np.empty(shape, np.float32) if out is None else _check_out(out, shape)
-        noise = None if seed is None else keras.random.SeedGenerator(seed)
+        noise = keras.random.SeedGenerator(drawn_seed() if seed is None else seed)
         for start in range(0, n, _GENERATED):
             rows = min(_GENERATED, n - start)
             z = keras.random.normal((rows, self.decoder.input_shape[-1]), seed=noise)
@@ -590,7 +589,6 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
     Raises:
         TypeError: `path` is neither a string nor a path object.
         FileNotFoundError: There is no such file.
-        ValueError: `path` has a null character.
         ModelFileError: The file is damaged, above 512 MiB, or holds some other model, weights that are not
             finite, code, or classes other than this package's and Keras's plain ones. It is a
             `ValueError`.
@@ -599,7 +597,8 @@ def load_model(path: str | os.PathLike[str]) -> VAE:
         >>> import vae
         >>> model = vae.load_model("digits.keras")  # doctest: +SKIP
     """
-    path = check_path("path", path)
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a string or a path object; got {path!r}.")
     try:
         archive = checked_archive(path)
         with tempfile.TemporaryDirectory() as folder:
