@@ -14,6 +14,7 @@ import numpy as np
 
 from vae._keras import keras
 
+_KERAS = (3, 15)  # the first that was seen to train in several processes
 SAMPLE = 256  # so many rows stand for the data where processes compare theirs
 _USE_JAX = (
     "For several devices use the JAX backend (KERAS_BACKEND=jax) and "
@@ -44,6 +45,11 @@ def check_supported(model: Any) -> None:
     if not isinstance(distribution, keras.distribution.DataParallel):
         raise ValueError(
             f"the distribution must be a keras.distribution.DataParallel; got {type(distribution).__name__}."
+        )
+    if _jax().process_count() > 1 and tuple(map(int, keras.__version__.split(".")[:2])) < _KERAS:
+        # An older one copies every batch to the devices, also those that other processes hold.
+        raise ValueError(
+            f"several processes need Keras 3.15, and so Python 3.11; got Keras {keras.__version__}."
         )
     mesh = set(distribution.device_mesh.backend_mesh.devices.flat)
     if any(variable.value.sharding.device_set != mesh for variable in model.variables):
