@@ -169,8 +169,8 @@ def agree(model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, 
 
     variables = [*model.variables, *model.optimizer.variables]
     mine = {
-        "x": _checksum_rows(x),
-        "validation_data": _checksum_rows(validation_data),
+        "x": checksum_of_rows(x),
+        "validation_data": checksum_of_rows(validation_data),
         f"batch_size, epochs and the like {settings}": zlib.crc32(repr(settings).encode()),
         "the model's weights": _checksum(np.asarray(variable.value) for variable in variables),
     }
@@ -185,7 +185,8 @@ def agree(model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, 
     return int(everyone[0, 0])
 
 
-def _checksum_rows(x: Any) -> int:
+def checksum_of_rows(x: Any) -> int:
+    """Return by what data are known again: a checksum of shape, type and some rows; 0 for no array."""
     if not isinstance(x, np.ndarray):
         return 0
     rows = np.unique(np.linspace(0, len(x) - 1, SAMPLE).astype(int))

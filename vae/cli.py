@@ -139,7 +139,11 @@ def train(**options: Any) -> None:
         _make_run(run, model, data, options, started)
     except KeyboardInterrupt:
         kept = (run / "checkpoint.npz").exists()
-        hint = "The same command with --resume goes on." if kept else f"{run} holds nothing yet."
+        hint = (
+            "The same command with --resume goes on."
+            if kept
+            else f"{run} holds no complete run and may be deleted."
+        )
         raise KeyboardInterrupt(hint) from None
 
 

@@ -182,9 +182,8 @@ class ChunkedModel(keras.Model):
             self._highest_rate = RECIPE.learning_rate * min(1, RECIPE.weights / self.count_params()) ** 0.5
             optimizer = keras.optimizers.Adam(self._highest_rate)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        if (
-            self.built and self.optimizer is not None
-        ):  # else built by the first step, and lacking in a file before
+        # By itself it would be built by the first step, and a file saved before would lack its variables.
+        if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
     def get_compile_config(self) -> dict[str, Any]:
