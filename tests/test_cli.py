@@ -305,7 +305,8 @@ def test_damaged_runs_are_one_line(flat, tmp_path):
     settings = (flat / "settings.json").read_text()
     for text in ("", "[]", "{}", settings.replace("[\n      10,\n      14\n    ]", "[10]"), "\xff"):
         (run / "settings.json").write_text(text, encoding="latin-1")
-        assert "settings.json is damaged" in fail("generate", run)
+        for command in (["generate", run], ["train", "--data", "digits", "--out", run, "--resume"]):
+            assert "settings.json is damaged" in fail(*command)
     (run / "settings.json").write_text(settings)
     assert "there is none at" in fail("generate", run)
     model = bytearray((flat / "model.keras").read_bytes())

@@ -117,7 +117,7 @@ for _ in range(100):
     assert growth < 50
 
 
-def test_100_new_models_are_measured():
+def test_20_new_models_are_measured():
     growth = growth_of(
         """
 import gc

@@ -145,16 +145,17 @@ class Checkpoint(keras.callbacks.History):
         self._epochs_kept = self.epochs_done
 
     def _read(self) -> None:
+        content = self.path.read_bytes()
         try:
-            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as file:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}  # read whole: the zip's CRCs are checked
             rest = json.loads(arrays.pop("json").tobytes())
-            settings = rest["settings"]
+            settings = dict(rest["settings"])
             self._memories, self.history = rest["callbacks"], rest["history"]
             epochs_done, self.stopped, self.finished = (
                 rest[name] for name in ("epochs_done", "stopped", "finished")
             )
-            seed = int(rest["seed"])
+            seed, epochs_done = int(rest["seed"]), int(epochs_done)
         except Exception as error:  # zipfile, NumPy and json each have their own
             raise ModelFileError(
                 f"checkpoint must hold a whole checkpoint; {str(self.path)!r} cannot be read: "

@@ -207,8 +207,8 @@ def _check_out(run: Path, resume: bool) -> None:
 
 def _check_same(run: Path, options: dict[str, Any]) -> None:
     """Compare the options of a complete run with those given; one that finds "auto" takes what there is."""
-    kept = json.loads((run / "settings.json").read_text(encoding="utf-8"))["options"]
-    given = {**options, "out": kept["out"], "size": options["size"] and list(options["size"])}
+    kept = _read_settings(run).options
+    given = {**options, "out": kept.get("out"), "size": options["size"] and list(options["size"])}
     if given["data"] not in _DATA:
         given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
     for name, value in given.items():
@@ -386,12 +386,13 @@ def _summary(run: Path, settings: dict[str, Any]) -> str:
 
 
 class _Settings(NamedTuple):
-    """What the other commands need to know of a run."""
+    """What is to be known of a run."""
 
     image_shape: tuple[int, ...]
     source: str
     latent_dim: int
     seed: int
+    options: dict[str, Any]
 
 
 def _read_settings(run: Path) -> _Settings:
@@ -403,8 +404,8 @@ def _read_settings(run: Path) -> _Settings:
         shape = tuple(int(size) for size in settings["data"]["image_shape"])
         if len(shape) not in (2, 3):
             raise ValueError(f"image_shape is {shape}")
-        source, latent_dim = str(settings["data"]["source"]), int(settings["options"]["latent_dim"])
-        return _Settings(shape, source, latent_dim, int(settings["seed"]))
+        source, options = str(settings["data"]["source"]), dict(settings["options"])
+        return _Settings(shape, source, int(options["latent_dim"]), int(settings["seed"]), options)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}).") from error
 

@@ -238,7 +238,7 @@ class VAE(ChunkedModel):
                 checkpoint that is no path.
             FloatingPointError: The loss became NaN or infinite; training has stopped. (Not raised
                 where Keras's `TerminateOnNaN` is among the callbacks.)
-            OSError: A checkpoint could not be written; the one before is whole.
+            OSError: A checkpoint could not be read or written; the one before is whole.
             KeyboardInterrupt: After Ctrl-C; the checkpoint of the last whole epoch is kept.
         """
         for name in ("sample_weight", "class_weight"):

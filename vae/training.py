@@ -217,7 +217,7 @@ class ChunkedModel(keras.Model):
             ValueError: A batch size, number of epochs, split or learning rate that makes no sense, or a
                 checkpoint of other settings, or damaged.
             FloatingPointError: The loss became NaN or infinite (unless `TerminateOnNaN` is there).
-            OSError: A checkpoint could not be written.
+            OSError: A checkpoint could not be read or written.
         """
         self._check_run(batch_size)
         check_positive_int("epochs", epochs)
