@@ -137,11 +137,8 @@ class Checkpoint(keras.callbacks.History):
         try:
             write_whole(self.path, file.getbuffer(), durable=True)
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"checkpoint could not be written to {str(self.path)!r} ({error.strerror}); the one that was "
-                "there is whole",
-            ) from error
+            message = f"checkpoint could not be written ({error.strerror}); {self.kept()}"
+            raise OSError(error.errno, message) from error
         self._epochs_kept = self.epochs_done
 
     def _read(self) -> None:

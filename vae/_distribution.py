@@ -67,7 +67,9 @@ def _check_strategy(model: Any) -> None:
     for strategy in (model._distribute_strategy, around):
         if strategy is not None and not isinstance(strategy, tf.distribute.OneDeviceStrategy):
             # Its replicas would draw the same noise, and their gradients would not add up to the right one.
-            raise ValueError(f"{type(strategy).__name__} is not supported. {_USE_JAX}")
+            raise ValueError(
+                f"tf.distribute strategies are not supported; got {type(strategy).__name__}. {_USE_JAX}"
+            )
 
 
 def check_batch(name: str, batch_size: int) -> None:
