@@ -1,3 +1,4 @@
+import errno
 import importlib.util
 import math
 import os
@@ -549,6 +550,24 @@ def test_the_old_format_is_refused_before_it_loses_a_model(model, tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.keras"):
         model.save(tmp_path / "model.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(model, tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"the one before")
+    with pytest.raises(FileExistsError, match="filepath must be new where overwrite is False"):
+        model.save(path, overwrite=False)
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "replace", full)
+        model.save(path)
+    assert path.read_bytes() == b"the one before"
+    assert os.listdir(tmp_path) == ["model.keras"]
+    model.save(path)
+    vae.load_model(path)
 
 
 def test_damaged_files_are_value_errors(model, tmp_path):

@@ -227,7 +227,7 @@ CHEAP = {  # function: valid arguments
     },
     "VAE.encode": {"x": IMAGES},
     "VAE.decode": {"z": POINTS},
-    "VAE.generate": {"n": SIZES, "seed": SEEDS},
+    "VAE.generate": {"n": SIZES, "seed": SEEDS, "out": st.none()},
     "VAE.losses_per_image": {"x": IMAGES, "epsilon": st.one_of(st.none(), POINTS)},
     "plot_digits": PICTURES,
     "plot_digit": {"model": ANY_MODELS, "z": st.just([0.0, 1.0]), "image_shape": SQUARE},
@@ -253,7 +253,7 @@ CHEAP = {  # function: valid arguments
     "describe_device": {"require_gpu": st.just(False)},
 }
 COSTLY = {
-    "VAE.save": {"filepath": st.just("model.keras")},
+    "VAE.save": {"filepath": st.just("model.keras"), "overwrite": FLAGS},
     "Judge.classify": {"images": IMAGES},
     "Judge.__call__": {"generated": IMAGES, "real": IMAGES},
     "build_encoder": {"input_dim": SIZES, "hidden_units": UNITS, "latent_dim": SIZES, "seed": SEEDS, **DENSE},
@@ -302,6 +302,7 @@ COSTLY = {
         "callbacks": st.sampled_from([None, [vae.EpochLog()]]),
         "validation_split": st.sampled_from([0.0, 0.4]),
         "validation_data": st.one_of(st.none(), IMAGES),
+        "checkpoint": st.none(),
     },
     "VAE.train_on_batch": {"x": IMAGES, "y": st.none()},
     "VAE.test_on_batch": {"x": IMAGES, "y": st.none()},

@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import numbers
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,7 +200,7 @@ def _without_names(value: Any) -> Any:
 
 
 def _checked_folder(folder: Any) -> Path:
-    path = Path(check_path("checkpoint", folder)).expanduser()
+    path = Path(os.path.expanduser(check_path("checkpoint", folder)))
     if path.exists() and not path.is_dir():
         raise ValueError(f"checkpoint must be a folder; {str(path)!r} is a file.")
     return path

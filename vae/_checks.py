@@ -133,9 +133,14 @@ def check_path(name: str, value: Any) -> str:
     """Return a path as a string."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{name} must be a string or a path object; got {value!r}.")
-    if "\0" in os.fspath(value):
-        raise ValueError(f"{name} must be a path, which has no null character; got {value!r}.")
-    return os.fspath(value)
+    path = os.fspath(value)
+    try:
+        can_be_named = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half a character, which no file system can write
+        can_be_named = False
+    if not can_be_named:
+        raise ValueError(f"{name} must be a path that the system can name; got {value!r}.")
+    return path
 
 
 def check_seed(name: str, value: Any) -> int | None:

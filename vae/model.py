@@ -9,6 +9,7 @@ import copy
 import math
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,15 @@ from vae._checks import (
     as_float,
     check_beta,
     check_choice,
+    check_flag,
     check_images,
+    check_path,
     check_points,
     check_positive_int,
     check_seed,
 )
 from vae._distribution import alone
+from vae._files import write_whole
 from vae._keras import keras
 from vae._model_files import checked_archive, refusal
 from vae.callbacks import BetaWarmUp, plain_verbosity
@@ -483,19 +487,28 @@ class VAE(ChunkedModel):
         }
         return cls(**{**config, **parts})
 
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """Write the model to a `.keras` file, as `keras.Model.save` does.
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the model to a `.keras` file, as `keras.Model.save` does; all of it, or nothing.
+
+        Args:
+            filepath: Where to; a name that ends in `.keras`. Folders above it are made.
+            overwrite: Whether a file that is there may be replaced.
 
         Raises:
             ValueError: Another suffix: the old `.h5` format could not be loaded again.
             TypeError: `filepath` is neither a string nor a path object.
+            FileExistsError: There is a file, and `overwrite` is False.
+            OSError: The file could not be written; what was there is whole.
         """
-        if not isinstance(filepath, str | os.PathLike):
-            raise TypeError(f"filepath must be a string or a path object; got {filepath!r}.")
-        if not os.fspath(filepath).endswith(".keras"):
-            raise ValueError(f"filepath must end in .keras; got {os.fspath(filepath)!r}.")
-        with alone():
-            super().save(filepath, overwrite=overwrite, **kwargs)
+        path = Path(check_path("filepath", filepath))
+        if path.suffix != ".keras":
+            raise ValueError(f"filepath must end in .keras; got {str(path)!r}.")
+        if path.exists() and not check_flag("overwrite", overwrite):
+            raise FileExistsError(f"filepath must be new where overwrite is False; {str(path)!r} is there.")
+        with alone(), tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder, "model.keras")
+            super().save(whole)
+            write_whole(path, whole.read_bytes())
 
     # Checks
 

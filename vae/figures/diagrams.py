@@ -26,7 +26,8 @@ from matplotlib.patches import Polygon
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae._checks import as_array, check_positive_int
+from vae._checks import as_array, check_path, check_positive_int
+from vae._files import write_whole
 from vae._keras import _stderr_held_back, keras
 from vae.figures._shared import Picture, to_pictures
 
@@ -106,14 +107,12 @@ def plot_model(
     svg, png = _render(text, "svg"), _render(text.replace("{", f"{{\ndpi={dpi};", 1), "png")
     if target is not None:
         contents = {".svg": svg, ".png": png}.get(target.suffix.lower()) or _render(text, "pdf")
-        target.write_bytes(contents)
+        write_whole(target, contents)
     return Diagram(model.name, svg.decode("utf-8"), png)
 
 
 def _check_target(to_file: str | os.PathLike[str]) -> Path:
-    if not isinstance(to_file, str | os.PathLike):
-        raise TypeError(f"to_file must be a string or a path object; got {to_file!r}.")
-    path = Path(to_file)
+    path = Path(check_path("to_file", to_file))
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"to_file must end in .png, .svg or .pdf; got {str(path)!r}.")
     if not path.parent.is_dir():
