@@ -1,5 +1,6 @@
 """Pictures of the latent space: the same points in both twins, named, coloured, and what is refused."""
 
+import io
 from types import SimpleNamespace
 
 import matplotlib
@@ -128,6 +129,14 @@ def test_labels_may_be_strings():
 def test_a_single_label_still_has_a_legend():
     z_mean, _ = cloud(n=3)
     assert vae.plot_latent_space(z_mean, [7, 7, 7]).layout.showlegend is True
+
+
+@pytest.mark.parametrize("labels", [["", "", ""], ["_a", "b", ""], ["$x$", "_", "_"]])
+def test_every_label_is_in_the_legend(labels):
+    static = vae.plot_latent_space(np.eye(3, 2), labels, static=True)
+    names = [text.get_text() for text in static.legends[0].get_texts()]
+    assert names == [name.replace("$", r"\$") for name in sorted(set(labels))]
+    static.savefig(io.BytesIO())
 
 
 def test_without_labels_there_is_one_colour_and_no_legend():

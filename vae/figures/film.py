@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from vae._checks import check_flag
 from vae.data import unscale
 from vae.figures._shared import Picture, draw_picture, to_mosaic, to_pictures
-from vae.figures.latent import draw_points, group_points
+from vae.figures.latent import draw_legend, draw_points, group_points
 
 _MILLISECONDS = 400  # a frame
 _STILLS = 4  # of the static twin
@@ -153,7 +153,8 @@ def _draw_stills(film: Any, mosaics: list[np.ndarray], reach: float) -> Figure:
     axes = figure.subplots(2, len(chosen), squeeze=False)
     for column, i in enumerate(chosen):
         above, below = axes[:, column]
-        draw_points(above, group_points(film.z_mean[i], film.labels), size=4)
+        groups = group_points(film.z_mean[i], film.labels)
+        draw_points(above, groups, size=4)
         above.set(title=_title(film, i), xlim=(-reach, reach), ylim=(-reach, reach))
         above.set_aspect("equal", adjustable="box")
         draw_picture(below, mosaics[i], extent=(-film.limit, film.limit) * 2, aspect="equal")
@@ -162,6 +163,5 @@ def _draw_stills(film: Any, mosaics: list[np.ndarray], reach: float) -> Figure:
             if column == 0:
                 ax.set_ylabel("z, dimension 2")
     if film.labels is not None:
-        handles = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=10, markerscale=3, frameon=False)
+        draw_legend(above, groups, loc="outside lower center", ncols=10, markerscale=3)
     return figure

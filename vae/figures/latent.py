@@ -119,14 +119,14 @@ def plot_latent_intuition(
 
     figure = Picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
-    draw_points(left, group_points(codes, names), size=12)
+    groups = group_points(codes, names)
+    draw_points(left, groups, size=12)
     _draw_gaussians(right, group_points(np.hstack([z_mean, np.exp(z_log_sigma)]), names))
     left.set(
         title="Autoencoder: a point for each image", xlabel="code, dimension 1", ylabel="code, dimension 2"
     )
     right.set(title="VAE: a Gaussian for each image", xlabel="z, dimension 1", ylabel="z, dimension 2")
-    handles = left.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=10, markerscale=2, frameon=False)
+    draw_legend(left, groups, loc="outside lower center", ncols=10, markerscale=2)
     return figure
 
 
@@ -201,7 +201,7 @@ def _draw_static(groups: list[_Group], axis_names: list[str], title: str, captio
     ax.annotate(caption, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
     if groups[0].name is not None:
-        figure.legend(loc="outside right upper", title="label", markerscale=3, frameon=False)
+        draw_legend(ax, groups, loc="outside right upper", title="label", markerscale=3)
     return figure
 
 
@@ -217,6 +217,15 @@ def draw_points(ax: Axes, groups: list[_Group], size: float) -> None:
         ax.scatter(x, y, s=size, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
     ax.set_aspect("equal", adjustable="datalim")
     ax.grid(alpha=0.25)
+
+
+def draw_legend(ax: Axes, groups: list[_Group], **options: Any) -> None:
+    """Name the groups that were drawn, beside the axes."""
+    numbers = [str(i) for i in range(len(groups))]
+    legend = ax.figure.legend(ax.collections, numbers, frameon=False, **options)
+    # Set afterwards: matplotlib leaves out names that are empty or begin with "_".
+    for text, group in zip(legend.get_texts(), groups, strict=True):
+        text.set_text(group.name)
 
 
 def _draw_gaussians(ax: Axes, groups: list[_Group]) -> None:
