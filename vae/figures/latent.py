@@ -135,7 +135,7 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     latent_dim = points.shape[1]
     if latent_dim == 2:
         return points, [f"{name}, dimension 1", f"{name}, dimension 2"]
-    if not np.ptp(points, axis=0).any():
+    if (points == points[0]).all():
         raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
     pca = PCA(n_components=2, svd_solver="full")  # exact, with signs that do not depend on chance
     largest = np.finfo(np.float32).max
