@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import zip_bytes
 
 import vae.data as data
 from vae.data import DatasetIntegrityError, DatasetUnavailableError
@@ -90,14 +91,6 @@ def small(monkeypatch):
 def npz_bytes(arrays, save=np.savez_compressed):
     stream = io.BytesIO()
     save(stream, **arrays)
-    return stream.getvalue()
-
-
-def zip_bytes(members, compression=zipfile.ZIP_DEFLATED):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     return stream.getvalue()
 
 

@@ -17,6 +17,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from archives import zip_bytes
 
 import vae
 
@@ -43,11 +44,7 @@ def sound(good):
 
 
 def pack(members, method=zipfile.ZIP_STORED):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file.getvalue()
+    return zip_bytes(members, method)
 
 
 def peak_memory():

@@ -150,10 +150,8 @@ class Checkpoint(keras.callbacks.History):
             rest = json.loads(arrays.pop("json").tobytes())
             settings = dict(rest["settings"])
             self._memories, self.history = rest["callbacks"], rest["history"]
-            epochs_done, self.stopped, self.finished = (
-                rest[name] for name in ("epochs_done", "stopped", "finished")
-            )
-            seed, epochs_done = int(rest["seed"]), int(epochs_done)
+            self.stopped, self.finished = rest["stopped"], rest["finished"]
+            seed, epochs_done = int(rest["seed"]), int(rest["epochs_done"])
         except Exception as error:  # zipfile, NumPy and json each have their own
             raise ModelFileError(
                 f"checkpoint must hold a whole checkpoint; {str(self.path)!r} cannot be read: "

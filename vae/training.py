@@ -226,11 +226,10 @@ class ChunkedModel(keras.Model):
         callbacks, verbose = prepare_callbacks(callbacks, verbose)
         if validation_split and validation_data is None:
             x, validation_data = _split(x, validation_split)
-        seed = _run_seed()
+        seed, shuffle = _run_seed(), bool(kwargs.get("shuffle", True))
         if checkpoint is not None:
             if kwargs.get("initial_epoch"):
                 raise ValueError("initial_epoch must be left out with checkpoint=, which knows the epoch.")
-            shuffle = bool(kwargs.get("shuffle", True))
             numbers = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}
             checkpoint = Checkpoint(checkpoint, self._settings(x, validation_data, **numbers), seed)
             seed, callbacks = checkpoint.seed, checkpoint.follow(callbacks)
@@ -241,7 +240,6 @@ class ChunkedModel(keras.Model):
         self._choose_functions(scheduled and in_chunks, epochs * steps)
         if in_chunks:
             rate = self._schedule(epochs * steps) if scheduled else np.zeros_like
-            shuffle = bool(kwargs.pop("shuffle", True))
             first_epoch = kwargs.get("initial_epoch", 0)
             settings = (batch_size, epochs, first_epoch, shuffle, kwargs.get("validation_batch_size"))
             seed = _distribution.agree(self, x, validation_data, settings, seed)
