@@ -18,20 +18,17 @@ ORDER = [
     *(
         "_keras",
         "_checks",
-        "_progress",
-        "_files",
-        "_model_files",
+        "_terminal",
+        "files",
         "data",
-        "images",
         "layers",
         "losses",
         "builders",
     ),
     *(
-        "device",
+        "backends",
         "callbacks",
-        "_distribution",
-        "_checkpoint",
+        "runs",
         "training",
         "model",
         "latent",
@@ -119,7 +116,7 @@ def test_data_flows_one_way(path):
 
 def test_only_three_modules_know_a_backend():
     for path in (ROOT / "vae").rglob("*.py"):
-        if path.stem in ("device", "_distribution", "training"):
+        if path.stem in ("backends", "runs", "training"):
             continue
         names = {
             alias.name.split(".")[0]

@@ -1,5 +1,5 @@
 from . import evaluation as evaluation
-from ._model_files import ModelFileError
+from .backends.device import describe_device
 from .builders import (
     build_autoencoder,
     build_conv_decoder,
@@ -17,7 +17,7 @@ from .data import (
     load_digits,
     load_mnist,
 )
-from .device import describe_device
+from .data.folder import load_images
 from .evaluation import (
     Judge,
     active_units,
@@ -34,7 +34,7 @@ from .figures.display import show
 from .figures.film import plot_training_film
 from .figures.latent import plot_latent_intuition, plot_latent_space
 from .figures.losses import plot_loss
-from .images import load_images
+from .files.model_file import ModelFileError
 from .latent import interpolate, latent_center
 from .layers import Sampling
 from .losses import bernoulli_loss, kl_divergence, reconstruction_loss, vae_loss

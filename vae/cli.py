@@ -154,7 +154,7 @@ def train(**options: Any) -> None:
 @_option("--out", type=_OUT, metavar="FILE.png", help="[default: RUN/generated.png]")
 def generate(run: Path, n: int, seed: int | None, out: Path | None) -> None:
     """Draw new images from the prior and write them as one sheet, a PNG."""
-    from vae._files import write_whole
+    from vae.files.atomic import write_whole
 
     out = _check_suffix(out or run / "generated.png", ".png")
     settings = _read_settings(run)
@@ -245,7 +245,7 @@ def _load(source: str, size: Any, color: str | None, seed: int) -> tuple[Any, st
 
 
 def _load_folder(folder: str, size: tuple[int, int], color: str, seed: int) -> tuple[Any, str]:
-    from vae.images import load_images
+    from vae.data.folder import load_images
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -290,8 +290,8 @@ def _build(image_shape: tuple[int, ...], options: dict[str, Any]) -> Any:
 
 def _make_run(run: Path, model: Any, data: Any, options: dict[str, Any], started: datetime) -> None:
     """Train, and write everything into the folder `run`, its settings last."""
-    from vae._files import write_whole
     from vae._keras import keras
+    from vae.files.atomic import write_whole
 
     clock, device = time.perf_counter(), vae.describe_device()
     click.echo(device)

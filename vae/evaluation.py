@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from vae._checks import check_beta, check_images, check_labels, check_points, check_positive_int, check_seed
 from vae._keras import keras
-from vae._progress import progress
+from vae._terminal import progress
 from vae.data import flatten
 from vae.layers import drawn_seed
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
 from vae.model import VAE, check_vae
-from vae.training import Inference
+from vae.training.chunked import Inference
 
 ops = keras.ops
 

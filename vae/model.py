@@ -25,15 +25,15 @@ from vae._checks import (
     check_positive_int,
     check_seed,
 )
-from vae._distribution import alone
-from vae._files import write_whole
 from vae._keras import keras
-from vae._model_files import checked_archive, refusal
 from vae.callbacks import BetaWarmUp, plain_verbosity
 from vae.data import scale, unscale
+from vae.files.atomic import write_whole
+from vae.files.model_file import checked_archive, refusal
 from vae.layers import drawn_seed, reparameterize
 from vae.losses import RECONSTRUCTION_LOSSES, kl_divergence
-from vae.training import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
+from vae.runs.distribution import alone
+from vae.training.chunked import INFERENCE_BATCH, ChunkedModel, Inference, yields_chunks
 
 ops = keras.ops
 

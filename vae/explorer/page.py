@@ -23,10 +23,10 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from vae._checks import check_images, check_labels, check_path, check_points
-from vae._files import write_whole
 from vae.data import unscale
 from vae.figures._shared import label_colors, to_mosaic, to_pictures
-from vae.training import Inference
+from vae.files.atomic import write_whole
+from vae.training.chunked import Inference
 
 # Points along each side. Blended, MNIST's images differ from what the decoder gives by 0.0013 a pixel on
 # average, with the rounding to 8 bits; in the autoencoder's plane, which is wider, by 0.0034.

@@ -27,9 +27,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from vae._checks import as_array, check_path, check_positive_int
-from vae._files import write_whole
 from vae._keras import _stderr_held_back, keras
 from vae.figures._shared import Picture, to_pictures
+from vae.files.atomic import write_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
 INK, GREY = "#1F2933", "#5B6773"

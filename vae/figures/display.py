@@ -16,7 +16,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from vae._checks import check_path
-from vae._files import write_whole
+from vae.files.atomic import write_whole
 
 _DPI = 110
 _CONFIG = {"displaylogo": False, "showSendToCloud": False}  # plotly 7 has an upload button otherwise

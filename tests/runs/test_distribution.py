@@ -24,7 +24,7 @@ if "address" in options:
 if options.get("distribute"):
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 import vae
-from vae import _distribution
+from vae.runs import distribution as _distribution
 widths, read = set(), _distribution._read
 _distribution._read = lambda x, rows: (widths.add(rows.shape[1]), read(x, rows))[1]
 digits = vae.load_digits()

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 import vae
-from vae import device
+from vae.backends import device
 
 CPU_ONLY = device._Backend("TensorFlow 2", [], False, "vae[gpu]")
 CUDA_BUILD = device._Backend("TensorFlow 2", [], True, "vae[gpu]")

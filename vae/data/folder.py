@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vae._checks import as_float, check_choice, check_path, check_positive_int, check_seed
-from vae._progress import progress
+from vae._terminal import progress
 from vae.data import Dataset
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

@@ -9,8 +9,9 @@ import pytest
 from PIL import ExifTags, Image
 
 import vae
-from vae import _progress, images
-from vae.images import load_images
+from vae import _terminal as _progress
+from vae.data import folder as images
+from vae.data.folder import load_images
 
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need special rights on Windows")
 

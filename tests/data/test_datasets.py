@@ -710,7 +710,7 @@ def python(code, home, **environment):
     """Run `code` with an empty home; returns the finished process and its seconds."""
     home.mkdir(exist_ok=True)
     keep = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
-    root = str(Path(data.__file__).parents[1])
+    root = str(Path(data.__file__).parents[2])
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -756,7 +756,7 @@ def test_killed_download_leaves_no_half_file(tmp_path):
     with server(send(bytes(10**6), stop_at=500_000)) as (address, connections):
         script = f"import vae.data as data; data._ORIGIN = '{address}/mnist.npz'; data.load_mnist()"
         environment = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")}
-        environment["PYTHONPATH"] = str(Path(data.__file__).parents[1])
+        environment["PYTHONPATH"] = str(Path(data.__file__).parents[2])
         process = subprocess.Popen([sys.executable, "-c", script], env=environment)
         deadline = time.monotonic() + 30
         while len(connections) < 2 and time.monotonic() < deadline:

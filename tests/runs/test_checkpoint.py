@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import vae
-from vae import _checkpoint, _files
+from vae.files import atomic as _files
+from vae.runs import checkpoint as _checkpoint
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 10
 BACKENDS = ["tensorflow", "jax"]
 
@@ -350,7 +351,7 @@ def test_a_checkpoint_must_be_a_folder(tmp_path):
 
 
 def test_unseeded_runs_go_on_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("vae.training.get_random_seed", lambda: None)
+    monkeypatch.setattr("vae.training.chunked.get_random_seed", lambda: None)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, callbacks=[Break(1)])
     _, history = fit(tmp_path)

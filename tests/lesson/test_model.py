@@ -267,7 +267,7 @@ def test_a_saved_model_gives_the_same_in_a_fresh_process_of_every_backend(backen
     model.save(tmp_path / "model.keras")
     script = [sys.executable, "-c", RELOAD, str(tmp_path / "model.keras"), str(tmp_path / "out.npz")]
     environment = {**os.environ, "KERAS_BACKEND": backend}
-    subprocess.run(script, check=True, cwd=pathlib.Path(__file__).parents[1], env=environment)
+    subprocess.run(script, check=True, cwd=pathlib.Path(__file__).parents[2], env=environment)
     x = np.random.default_rng(0).random((5, 784), dtype="float32")
     losses = model.losses_per_image(x, np.ones((5, 2)))
     with np.load(tmp_path / "out.npz") as out:

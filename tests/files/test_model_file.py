@@ -357,7 +357,7 @@ def test_a_file_of_absurd_size_is_refused_unread(tmp_path):
 
 
 def test_an_unreadable_file_is_refused(sound, tmp_path, monkeypatch):
-    from vae import _model_files
+    from vae.files import model_file as _model_files
 
     path = tmp_path / "model.keras"
     path.write_bytes(sound)

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from vae._checks import check_path
-from vae._distribution import checksum_of_rows, is_first_process
-from vae._files import sweep, write_whole
 from vae._keras import keras
-from vae._model_files import ModelFileError
+from vae.files.atomic import sweep, write_whole
+from vae.files.model_file import ModelFileError
+from vae.runs.distribution import checksum_of_rows, is_first_process
 
 _NAMES = {"name", "inbound_nodes", "input_layers", "output_layers"}  # Keras counts these up in a process
 

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae import _distribution
-from vae._checkpoint import Checkpoint, describe_data, describe_model, telling_what_is_kept
 from vae._checks import check_positive_int
 from vae._keras import keras
+from vae.backends.device import has_gpu
 from vae.callbacks import AtEpochBegin, plain_verbosity, prepare_callbacks, sets_learning_rate
 from vae.data import scale
-from vae.device import has_gpu
+from vae.runs import distribution as _distribution
+from vae.runs.checkpoint import Checkpoint, describe_data, describe_model, telling_what_is_kept
 
 CHUNK_BYTES = 4 * 2**20  # at most so much is copied and handed over at a time; Keras keeps a few in store
 GPU_BYTES = 2**30  # up to so much is copied to a GPU once a run, instead of a chunk at a time

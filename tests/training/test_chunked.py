@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import vae
-from vae import training
-from vae.training import CHUNK_BYTES, RECIPE, Chunks, Inference, scheduled_rates, steps_a_chunk
+from vae.training import chunked as training
+from vae.training.chunked import CHUNK_BYTES, RECIPE, Chunks, Inference, scheduled_rates, steps_a_chunk
 
 
 def train(x, steps=1, seed=3, optimizer="adam", jit=False, **options):
