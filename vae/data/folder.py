@@ -1,13 +1,11 @@
-"""A folder of images as a data set: found, read, cropped, scaled and split.
+"""A folder of images as a data set: found, labelled, read and split.
 
-Files are read as if a stranger had put them there: by their content and in six known formats only,
-never through a link that leads out of the folder, never above Pillow's limit of pixels. What cannot
-be read is named in one warning and costs none of the others.
+Files are read as if a stranger had put them there: never through a link that leads out of the folder,
+never above Pillow's limit of pixels. What cannot be read is named in one warning, and costs none of the rest.
 """
 
 import heapq
 import os
-import textwrap
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,25 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from vae._checks import as_float, check_choice, check_path, check_positive_int, check_seed
 from vae._terminal import progress
 from vae.data import Dataset
+from vae.data.image_file import read_image, why_unreadable
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 _MODES = {"grayscale": "L", "rgb": "RGB"}  # Pillow's names
 _LISTED = 10  # of the skipped files, in a message
-_TURNS = {  # EXIF orientation, as in EXIF 2.32, table 6
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def load_images(
@@ -95,22 +84,17 @@ def load_images(
     share, seed = _check_share(test_share), check_seed("seed", seed)
     root = _check_folder(folder)
     paths, skipped, others = _find(root)
-    if not paths:
-        raise ValueError(_nothing(root, skipped, others))
-    names = _class_names(root, paths)
+    names, y = _classes(root, paths)
     x, faults = _read_all(root, paths, (height, width), _MODES[color])
     skipped |= {path: fault for path, fault in zip(paths, faults, strict=True) if fault}
-    read = np.array([not fault for fault in faults])
+    read = np.array([not fault for fault in faults], bool)
     if not read.any():
         raise ValueError(_nothing(root, skipped, others))
     if skipped:
         text = f"{len(skipped):,} skipped below {root!r}, {read.sum():,} images read:{_listing(skipped)}"
         warnings.warn(text, stacklevel=2)
-    y = _labels(paths, names)
     train, test = _split(y, read, share, seed)
-    _reorder(x, np.concatenate([train, test, np.flatnonzero(~read)]))
-    parts = (x[: len(train)], y[train], x[len(train) : len(train) + len(test)], y[test])
-    return Dataset(*parts, os.path.basename(os.path.abspath(root)), names)
+    return Dataset(x[train], y[train], x[test], y[test], os.path.basename(os.path.abspath(root)), names)
 
 
 # Checks
@@ -154,7 +138,7 @@ def _find(root: str) -> tuple[list[str], dict[str, str], int]:
     while folders:
         _, folder = heapq.heappop(folders)
         real = os.path.realpath(os.path.join(root, folder))
-        if real in seen or not _inside(real, real_root):
+        if real in seen or not Path(real).is_relative_to(real_root):
             skipped[folder] = "folder that is read anyway" if real in seen else "link out of the folder"
             continue
         seen.add(real)
@@ -162,7 +146,7 @@ def _find(root: str) -> tuple[list[str], dict[str, str], int]:
             try:
                 kind = _kind(entry, real_root)
             except OSError as error:  # a link to itself
-                kind = _reason(error)
+                kind = why_unreadable(error)
             if kind == "folder":
                 heapq.heappush(folders, (entry.is_symlink(), name))
             elif kind == "image":
@@ -179,7 +163,7 @@ def _entries(root: str, folder: str, skipped: dict[str, str]) -> list[tuple[str,
         with os.scandir(os.path.join(root, folder)) as entries:
             return [(f"{folder}/{e.name}".lstrip("/"), e) for e in entries if not e.name.startswith(".")]
     except OSError as error:
-        skipped[folder or "."] = _reason(error)
+        skipped[folder or "."] = why_unreadable(error)
         return []
 
 
@@ -192,37 +176,31 @@ def _kind(entry: os.DirEntry[str], real_root: str) -> str:
         return "broken link" if entry.is_symlink() else "not a regular file" if image else "other"
     if not image:
         return "other"
-    if entry.is_symlink() and not _inside(os.path.realpath(entry.path), real_root):
+    if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(real_root):
         return "link out of the folder"
     return "image"
-
-
-def _inside(path: str, root: str) -> bool:
-    return Path(path).is_relative_to(root)
 
 
 def _parts(path: str) -> list[str]:
     return path.split("/")  # compared part by part, classes come in the order of their names
 
 
-def _class_names(root: str, paths: list[str]) -> tuple[str, ...]:
+def _classes(root: str, paths: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of the classes, in order, and the label of each path."""
     direct = [path for path in paths if "/" not in path]
-    if not direct:
-        return tuple(sorted({_parts(path)[0] for path in paths}))
-    if len(direct) == len(paths):
-        return ()
-    inside = next(path for path in paths if "/" in path)
-    raise ValueError(
-        f"folder must hold its images either all in class subfolders or all directly; got {root!r} with "
-        f"{len(direct):,} directly, such as {direct[0]!r}, and {len(paths) - len(direct):,} in subfolders, "
-        f"such as {inside!r}."
-    )
-
-
-def _labels(paths: list[str], names: tuple[str, ...]) -> np.ndarray:
-    label = {name: i for i, name in enumerate(names)}
-    dtype = np.uint8 if len(names) <= 256 else np.int32
-    return np.array([label.get(_parts(path)[0], 0) for path in paths], dtype)
+    if direct and len(direct) < len(paths):
+        inside = next(path for path in paths if "/" in path)
+        raise ValueError(
+            f"folder must hold its images either all in class subfolders or all directly; got {root!r} with "
+            f"{len(direct):,} directly, such as {direct[0]!r}, and {len(paths) - len(direct):,} in "
+            f"subfolders, such as {inside!r}."
+        )
+    if direct:
+        return (), np.zeros(len(paths), np.uint8)
+    folders = [_parts(path)[0] for path in paths]
+    label = {name: i for i, name in enumerate(sorted(set(folders)))}
+    dtype = np.uint8 if len(label) <= 256 else np.int32
+    return tuple(label), np.array([label[folder] for folder in folders], dtype)
 
 
 # Reading
@@ -251,54 +229,11 @@ def _read_all(root: str, paths: list[str], size: tuple[int, int], mode: str) -> 
 def _read_into(pixels: np.ndarray, path: str) -> str:
     """Fill `pixels` from a file, and return "", or why that is not possible."""
     try:
-        pixels[...] = _read(path, pixels.shape[:2], "L" if pixels.ndim == 2 else "RGB")
+        height, width = pixels.shape[:2]
+        pixels[...] = read_image(path, (height, width), "L" if pixels.ndim == 2 else "RGB")
     except Exception as error:  # Pillow raises nearly everything on damaged files
-        return _reason(error)
+        return why_unreadable(error)
     return ""
-
-
-def _read(path: str, size: tuple[int, ...], mode: str) -> Image.Image:
-    # Given a name instead of a stream, Pillow maps plain TIFF files into memory, and garbles turned ones.
-    with open(path, "rb") as stream, Image.open(stream, formats=_FORMATS) as file:
-        # A JPEG decodes at 1/2, 1/4 or 1/8 at once; twice the size leaves the filter something to do.
-        file.draft(mode, (2 * max(size), 2 * max(size)))
-        file.load()  # some formats have their EXIF data behind the pixels
-        turn = None if file.format == "TIFF" else _TURNS.get(_orientation(file))  # Pillow turns TIFF itself
-        image = _to_mode(file, mode)
-    if turn is not None:
-        image = image.transpose(turn)
-    return ImageOps.fit(image, (size[1], size[0]), Image.Resampling.LANCZOS)
-
-
-def _orientation(image: Image.Image) -> Any:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # damaged metadata; the pixels are sound
-        return None
-
-
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Bring what Pillow reads to "L" or "RGB", on black."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # I: Pillow 10
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # Pillow would clip at 255
-    elif image.mode in ("I", "F"):
-        raise ValueError("neither 8 nor 16 bits a pixel")
-    elif "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
-        image = image.convert("RGBA")
-        black = Image.new("RGB", image.size)
-        black.paste(image, mask=image.getchannel("A"))
-        image = black
-    elif image.mode not in ("1", "L", "RGB"):
-        image = image.convert("RGB")  # first, as not every mode goes to grey directly
-    return image.convert(mode)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
-    return textwrap.shorten(str(getattr(error, "strerror", "") or error) or type(error).__name__, 60)
 
 
 def _listing(skipped: dict[str, str]) -> str:
@@ -328,18 +263,3 @@ def _split(y: np.ndarray, read: np.ndarray, share: float, seed: int | None) -> t
         n_test = min(round(share * len(members)), len(members) - 1)
         test[rng.permutation(members)[:n_test]] = True
     return np.flatnonzero(read & ~test), np.flatnonzero(test)
-
-
-def _reorder(x: np.ndarray, order: np.ndarray) -> None:
-    """Set x to x[order] in place, along the cycles of the permutation: a copy would double the memory."""
-    moved = order == np.arange(len(order))
-    for start in np.flatnonzero(~moved):
-        if moved[start]:
-            continue
-        first, i = x[start].copy(), start
-        while order[i] != start:
-            x[i] = x[order[i]]
-            moved[i] = True
-            i = order[i]
-        x[i] = first
-        moved[i] = True
