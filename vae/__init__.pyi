@@ -8,18 +8,12 @@ from .builders import (
     build_encoder,
 )
 from .callbacks import BetaWarmUp, EpochLog, TrainingFilm
-from .data import (
-    Dataset,
-    DatasetIntegrityError,
-    DatasetUnavailableError,
-    flatten,
-    load_dataset,
-    load_digits,
-    load_mnist,
-)
+from .data import Dataset, flatten, load_dataset
+from .data.digits import load_digits
 from .data.folder import load_images
+from .data.mnist import DatasetIntegrityError, DatasetUnavailableError, load_mnist
 from .evaluation import (
-    Judge,
+    SampleQuality,
     active_units,
     elbo,
     frechet_distance,
@@ -28,28 +22,31 @@ from .evaluation import (
 )
 from .explorer import explore
 from .figures.algorithms import plot_algorithms
-from .figures.diagrams import plot_architecture, plot_model
+from .figures.architecture import plot_architecture
+from .figures.diagrams import plot_model
 from .figures.digits import plot_digit, plot_digit_grid, plot_digits, plot_reconstructions
 from .figures.display import show
 from .figures.film import plot_training_film
 from .figures.latent import plot_latent_intuition, plot_latent_space
 from .figures.losses import plot_loss
-from .files.model_file import ModelFileError
-from .latent import interpolate, latent_center
-from .layers import Sampling
+from .files import ModelFileError
+from .files.model_file import load_model
+from .latent import class_center, interpolate
+from .layers import Sampling, reparameterize
 from .losses import bernoulli_loss, kl_divergence, reconstruction_loss, vae_loss
-from .model import VAE, load_model
+from .model import VAE, Autoencoder
 
 __version__: str
 __all__ = [
     "VAE",
+    "Autoencoder",
     "BetaWarmUp",
     "Dataset",
     "DatasetIntegrityError",
     "DatasetUnavailableError",
     "EpochLog",
-    "Judge",
     "ModelFileError",
+    "SampleQuality",
     "Sampling",
     "TrainingFilm",
     "active_units",
@@ -59,6 +56,7 @@ __all__ = [
     "build_conv_encoder",
     "build_decoder",
     "build_encoder",
+    "class_center",
     "describe_device",
     "elbo",
     "evaluation",
@@ -67,7 +65,6 @@ __all__ = [
     "frechet_distance",
     "interpolate",
     "kl_divergence",
-    "latent_center",
     "load_dataset",
     "load_digits",
     "load_images",
@@ -87,6 +84,7 @@ __all__ = [
     "plot_reconstructions",
     "plot_training_film",
     "reconstruction_loss",
+    "reparameterize",
     "show",
     "vae_loss",
 ]

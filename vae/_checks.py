@@ -2,19 +2,24 @@
 
 import numbers
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-_MOST = 2**31 - 1  # of a size or number: what the backends count with
+# What users hand in: arrays, or whatever NumPy makes arrays of. `Any`, so that `help()` stays short.
+Images: TypeAlias = Any  # (n, pixels), (n, height, width) or (n, height, width, channels)
+Labels: TypeAlias = Any  # (n,), numbers or strings
+Points: TypeAlias = Any  # (n, latent_dim)
+
+_LARGEST_INT = 2**31 - 1  # of a size or number: what the backends count with
 _BLOCK_BYTES = 32 * 2**20  # ranges are read in blocks, so that a memmap is never held whole
 
 
 def check_positive_int(name: str, value: Any) -> int:
     """Return `value` as an int, or raise `ValueError` where it is not a whole number above 0."""
-    if _is_whole(value) and 0 < int(value) <= _MOST:
+    if _is_whole(value) and 0 < int(value) <= _LARGEST_INT:
         return int(value)
-    limit = f" up to {_MOST:,}" if _is_whole(value) and int(value) > 0 else ""
+    limit = f" up to {_LARGEST_INT:,}" if _is_whole(value) and int(value) > 0 else ""
     raise ValueError(f"{name} must be a positive whole number{limit}; got {value!r}.")
 
 
@@ -23,6 +28,29 @@ def check_units(name: str, values: Any) -> tuple[int, ...]:
     if isinstance(values, numbers.Number | str) or not np.iterable(values):
         raise ValueError(f"{name} must be a sequence of layer sizes, such as (64, 16, 8); got {values!r}.")
     return tuple(check_positive_int(f"{name}[{i}]", value) for i, value in enumerate(values))
+
+
+def check_image_shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return (height, width, channels)."""
+    shape = check_units(name, value)
+    if len(shape) != 3:
+        raise ValueError(f"{name} must be (height, width, channels); got {shape}.")
+    return shape
+
+
+def check_known(**options: Any) -> None:
+    """Raise a ValueError where Keras knows no such activation or initializer."""
+    from vae._keras import keras
+
+    for name, value in options.items():
+        get = keras.activations.get if name.endswith("activation") else keras.initializers.get
+        try:
+            if value is None or isinstance(value, str | dict) or callable(value):  # Keras takes arrays, too
+                get(value)
+                continue
+        except (ValueError, TypeError, AttributeError, KeyError):
+            pass
+        raise ValueError(f"{name} must be a name or object that Keras knows; got {value!r}.")
 
 
 def check_images(name: str, images: Any) -> np.ndarray:
@@ -150,8 +178,8 @@ def check_seed(name: str, value: Any) -> int | None:
     raise ValueError(f"{name} must be a whole number from 0 to 2**32 - 1, or None; got {value!r}.")
 
 
-def check_beta(name: str, value: Any) -> float:
-    """Return the KL term's weight as a finite float from 0 up."""
+def check_non_negative(name: str, value: Any) -> float:
+    """Return a finite float from 0 up."""
     if 0 <= as_float(value) < np.inf:
         return as_float(value)
     raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}.")
@@ -178,8 +206,85 @@ def check_flag(name: str, value: Any) -> bool:
     raise ValueError(f"{name} must be True or False; got {value!r}.")
 
 
+def check_verbose(value: Any) -> None:
+    """Raise a ValueError where Keras knows no such verbosity."""
+    if not isinstance(value, str | int | np.integer) or value not in ("auto", 0, 1, 2):
+        raise ValueError(f'verbose must be "auto", 0, 1 or 2; got {value!r}.')
+
+
 def check_text(name: str, value: Any) -> str:
     """Return a string."""
     if isinstance(value, str):
         return value
     raise ValueError(f"{name} must be a string; got {value!r}.")
+
+
+# Tensors of the backend. Keras is imported inside, so that loading data does not wait for it.
+
+
+def check_float_tensors(**tensors: Any) -> list[Any]:
+    """Return tensors by name, which must be of one shape (batch, ...), in Keras's float type.
+
+    One type for all: NumPy's float64 beside float32 is an error on some backends, and a sum over pixels in
+    the float16 of a mixed-precision model would overflow.
+    """
+    floats = [_as_float_tensor(name, value) for name, value in tensors.items()]
+    shapes = [tuple(tensor.shape) for tensor in floats]
+    # Inside a compiled graph a size may be unknown (None), which fits every size.
+    fits = len(set(map(len, shapes))) == 1 and all(
+        len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"{' and '.join(tensors)} must have one shape; got {' and '.join(map(str, shapes))}."
+        )
+    if not shapes[0]:
+        raise ValueError(f"{next(iter(tensors))} must have shape (batch, ...); got one number.")
+    return floats
+
+
+def check_latent_tensors(**tensors: Any) -> list[Any]:
+    """Return tensors of one shape (batch, latent_dim), likewise."""
+    floats = check_float_tensors(**tensors)
+    if len(floats[0].shape) != 2:
+        shape = tuple(floats[0].shape)
+        raise ValueError(f"{next(iter(tensors))} must have shape (batch, latent_dim); got {shape}.")
+    return floats
+
+
+def check_same_length(**tensors: Any) -> None:
+    """Raise a ValueError where tensors are not of as many images."""
+    lengths = [tensor.shape[0] for tensor in tensors.values()]
+    if len({length for length in lengths if length is not None}) > 1:
+        got = " and ".join(map(str, lengths))
+        raise ValueError(f"{' and '.join(tensors)} must have one shape along their first axis; got {got}.")
+
+
+def check_weight(name: str, value: Any) -> Any:
+    """Return the weight of a term; a tensor as it is, since inside a compiled graph it has no value yet."""
+    from vae._keras import keras
+
+    return value if keras.ops.is_tensor(value) else check_non_negative(name, value)
+
+
+def check_pair_of_shapes(what: str, shapes: Any) -> None:
+    """Raise a ValueError where the input shapes of a layer are not two equal ones."""
+    is_pair = len(shapes) == 2 and all(isinstance(shape, list | tuple) for shape in shapes)
+    if not is_pair or tuple(shapes[0]) != tuple(shapes[1]):
+        raise ValueError(f"{what}, two tensors of one shape; got {shapes}.")
+
+
+def _as_float_tensor(name: str, value: Any) -> Any:
+    from vae._keras import keras
+
+    floatx = keras.config.floatx()
+    if not (keras.ops.is_tensor(value) or isinstance(value, keras.KerasTensor | keras.Variable)):
+        # By way of NumPy: of some arrays TensorFlow dies without an error.
+        value = as_array(name, value)
+    dtype = getattr(value.dtype, "name", str(value.dtype))  # such as "float32", or PyTorch's "torch.float32"
+    if "float" not in dtype:
+        raise TypeError(f"{name} must hold floats; got dtype {dtype}.")
+    if not isinstance(value, np.ndarray):
+        return keras.ops.cast(value, floatx)
+    with np.errstate(over="ignore"):
+        return keras.ops.convert_to_tensor(value.astype(floatx))

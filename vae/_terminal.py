@@ -1,4 +1,4 @@
-"""Progress of long work in one line: on a terminal it is rewritten, elsewhere there is one every quarter."""
+"""What depends on whether somebody watches a terminal: progress lines, and the end of a progress bar."""
 
 import sys
 import time
@@ -9,8 +9,15 @@ T = TypeVar("T")
 _PATIENCE = 2.0  # seconds; shorter work says nothing
 
 
+def on_terminal() -> bool:
+    """Tell whether what is printed goes to a terminal; there may be no output at all."""
+    return bool(getattr(sys.stdout, "isatty", bool)())
+
+
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Yield `items`, and say how far it has come once the work has taken a while.
+
+    On a terminal one line is rewritten; elsewhere there is one every quarter.
 
     Args:
         items: What is worked through.
@@ -20,10 +27,11 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     Yields:
         The items.
     """
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    start, step = time.monotonic(), max(1, total // (100 if on_terminal else 4))
+    rewrites = on_terminal()
+    start, step = time.monotonic(), max(1, total // (100 if rewrites else 4))
     for done, item in enumerate(items, start=1):
         yield item
         if (done % step == 0 or done == total) and time.monotonic() - start > _PATIENCE:
-            rewritten = on_terminal and done < total
-            print(f"{what}: {done:,} of {total:,}", end="\r" if rewritten else "\n", flush=True)
+            print(
+                f"{what}: {done:,} of {total:,}", end="\r" if rewrites and done < total else "\n", flush=True
+            )

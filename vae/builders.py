@@ -1,20 +1,40 @@
 """Builders of the networks: encoder, decoder, and the plain autoencoder that the lesson starts from.
 
-Each returns an ordinary functional `keras.Model`; the layer names are those of every diagram.
+Each puts together an ordinary functional `keras.Model`; the layer names are those of every diagram. All
+dense networks have the hidden layers of `_hidden_layers`; all encoders of a VAE end in `_gaussian_heads`.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from vae._checks import check_positive_int, check_units
-from vae._keras import keras
+from vae._checks import check_image_shape, check_known, check_positive_int, check_units
+from vae._keras import Tensor, keras
 from vae.layers import Sampling, clip_log_sigma
+from vae.model import Autoencoder
 
 # Not ReLU: in a layer of 8 units, one that dies takes an eighth of the layer with it, and some seeds
 # then end 3 points of loss behind the others.
 ACTIVATION = "silu"
 INITIALIZER = "he_normal"
+
+
+def _hidden_layers(x: Tensor, units: Sequence[int], name: str, **options: Any) -> Tensor:
+    """Dense layers, one after another."""
+    for i, size in enumerate(check_units("hidden_units", units), start=1):
+        x = keras.layers.Dense(size, name=f"{name}-{i}", **options)(x)  # (batch, size)
+    return x
+
+
+def _gaussian_heads(x: Tensor, latent_dim: int, initializer: Any, seed: int | None) -> list[Tensor]:
+    """The three outputs of a VAE's encoder: a Gaussian, as z_mean and z_log_sigma, and a draw z from it."""
+    size = check_positive_int("latent_dim", latent_dim)
+    z_mean = keras.layers.Dense(size, name="Z-Mean", kernel_initializer=initializer)(x)
+    z_log_sigma = keras.layers.Dense(
+        size, clip_log_sigma, name="Z-Log-Sigma", kernel_initializer=initializer
+    )(x)
+    z = Sampling(seed, name="Z-Sampling-Layer")([z_mean, z_log_sigma])
+    return [z_mean, z_log_sigma, z]  # three times (batch, latent_dim)
 
 
 def build_encoder(
@@ -37,7 +57,7 @@ def build_encoder(
         hidden_units: Sizes of the hidden layers, first to last.
         latent_dim: Size of the latent space.
         activation: Of the hidden layers: a Keras name or callable.
-        kernel_initializer: Of every dense layer: a Keras name or initializer.
+        kernel_initializer: Of every layer: a Keras name or initializer.
         seed: Of the sampling noise; None takes one from `keras.utils.set_random_seed`.
         name: Name of the model.
 
@@ -53,9 +73,12 @@ def build_encoder(
         >>> [tuple(output.shape) for output in vae.build_encoder(latent_dim=3).outputs]
         [(None, 3), (None, 3), (None, 3)]
     """
-    options = _dense_options(activation, kernel_initializer)
-    inputs, hidden = _encoder_body(input_dim, hidden_units, options)
-    return keras.Model(inputs, _heads(hidden, latent_dim, options, seed), name=name)
+    check_known(activation=activation, kernel_initializer=kernel_initializer)
+    options = {"activation": activation, "kernel_initializer": kernel_initializer}
+    image = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
+    hidden = _hidden_layers(image, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
+    outputs = _gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
+    return keras.Model(image, outputs, name=name)
 
 
 def build_decoder(
@@ -78,7 +101,7 @@ def build_decoder(
         output_dim: Pixels of a flattened image.
         activation: Of the hidden layers: a Keras name or callable.
         output_activation: Of the last layer, likewise.
-        kernel_initializer: Of every dense layer: a Keras name or initializer.
+        kernel_initializer: Of every layer: a Keras name or initializer.
         name: Name of the model.
 
     Returns:
@@ -93,13 +116,16 @@ def build_decoder(
         >>> vae.build_decoder(latent_dim=3).output_shape
         (None, 784)
     """
-    options = _dense_options(activation, kernel_initializer)
-    output_activation = _known("output_activation", output_activation, keras.activations.get)
-    output_dim = check_positive_int("output_dim", output_dim)
-    inputs = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
-    hidden = _hidden_layers(inputs, hidden_units, options, "Decoder-Hidden-Layer")
-    outputs = _dense(output_dim, output_activation, options, "Decoder-Output-Layer")(hidden)
-    return keras.Model(inputs, outputs, name=name)
+    check_known(
+        activation=activation, output_activation=output_activation, kernel_initializer=kernel_initializer
+    )
+    options = {"activation": activation, "kernel_initializer": kernel_initializer}
+    size = check_positive_int("output_dim", output_dim)
+    z = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
+    hidden = _hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
+    options["activation"] = output_activation
+    image = keras.layers.Dense(size, name="Decoder-Output-Layer", **options)(hidden)  # (batch, output_dim)
+    return keras.Model(z, image, name=name)
 
 
 def build_conv_encoder(
@@ -142,13 +168,16 @@ def build_conv_encoder(
         >>> [tuple(output.shape) for output in encoder.outputs]
         [(None, 2), (None, 2), (None, 2)]
     """
-    options = _dense_options(activation, kernel_initializer)
-    inputs = x = keras.Input(_image_shape(image_shape), name="Encoder-Input-Layer")
+    check_known(activation=activation, kernel_initializer=kernel_initializer)
+    options = {"activation": activation, "kernel_initializer": kernel_initializer}
+    image = x = keras.Input(check_image_shape("image_shape", image_shape), name="Encoder-Input-Layer")
     for i, size in enumerate(check_units("filters", filters), start=1):
-        x = keras.layers.Conv2D(size, 3, 2, "same", name=f"Encoder-Conv-Layer-{i}", **options)(x)
-    x = keras.layers.Flatten(name="Encoder-Flatten-Layer")(x)
-    hidden = _hidden_layers(x, hidden_units, options, "Encoder-Hidden-Layer")
-    return keras.Model(inputs, _heads(hidden, latent_dim, options, seed), name=name)
+        layer = keras.layers.Conv2D(size, 3, 2, "same", name=f"Encoder-Conv-Layer-{i}", **options)
+        x = layer(x)  # (batch, height / 2, width / 2, size)
+    x = keras.layers.Flatten(name="Encoder-Flatten-Layer")(x)  # (batch, height * width * size)
+    hidden = _hidden_layers(x, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
+    outputs = _gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
+    return keras.Model(image, outputs, name=name)
 
 
 def build_conv_decoder(
@@ -191,26 +220,32 @@ def build_conv_decoder(
         >>> vae.build_conv_decoder(image_shape=(33, 21, 3)).output_shape
         (None, 33, 21, 3)
     """
-    options = _dense_options(activation, kernel_initializer)
-    output_activation = _known("output_activation", output_activation, keras.activations.get)
-    height, width, channels = _image_shape(image_shape)
+    check_known(
+        activation=activation, output_activation=output_activation, kernel_initializer=kernel_initializer
+    )
+    options = {"activation": activation, "kernel_initializer": kernel_initializer}
+    height, width, channels = check_image_shape("image_shape", image_shape)
     sizes = check_units("filters", filters)
     rows, columns = (math.ceil(size / 2 ** len(sizes)) for size in (height, width))
     first = sizes[0] if sizes else channels
 
-    inputs = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
-    x = _hidden_layers(inputs, hidden_units, options, "Decoder-Hidden-Layer")
-    x = _dense(rows * columns * first, options["activation"], options, "Decoder-Layout-Layer")(x)
+    z = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
+    x = _hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
+    x = keras.layers.Dense(rows * columns * first, name="Decoder-Layout-Layer", **options)(x)
     x = keras.layers.Reshape((rows, columns, first), name="Decoder-Reshape-Layer")(x)
     for i, size in enumerate(sizes, start=1):
         x = keras.layers.Conv2D(size, 3, 1, "same", name=f"Decoder-Conv-Layer-{i}", **options)(x)
-        x = keras.layers.UpSampling2D(name=f"Decoder-Upsampling-Layer-{i}")(x)
-    extra = ((0, x.shape[1] - height), (0, x.shape[2] - width))
-    if extra != ((0, 0), (0, 0)):
-        x = keras.layers.Cropping2D(extra, name="Decoder-Cropping-Layer")(x)
-    options = {**options, "activation": output_activation}
-    outputs = keras.layers.Conv2D(channels, 3, 1, "same", name="Decoder-Output-Layer", **options)(x)
-    return keras.Model(inputs, outputs, name=name)
+        x = keras.layers.UpSampling2D(name=f"Decoder-Upsampling-Layer-{i}")(
+            x
+        )  # (batch, 2 rows, 2 columns, size)
+    too_much = ((0, x.shape[1] - height), (0, x.shape[2] - width))
+    if too_much != ((0, 0), (0, 0)):
+        x = keras.layers.Cropping2D(too_much, name="Decoder-Cropping-Layer")(
+            x
+        )  # (batch, height, width, size)
+    options["activation"] = output_activation
+    image = keras.layers.Conv2D(channels, 3, 1, "same", name="Decoder-Output-Layer", **options)(x)
+    return keras.Model(z, image, name=name)  # image: (batch, height, width, channels)
 
 
 def build_autoencoder(
@@ -222,12 +257,12 @@ def build_autoencoder(
     output_activation: Any = "sigmoid",
     kernel_initializer: Any = INITIALIZER,
     name: str = "Autoencoder-Model",
-) -> keras.Model:
+) -> Autoencoder:
     """Build the undercomplete autoencoder: image -> code -> image, nothing sampled, no KL term.
 
     The layers are those of `build_encoder` and `build_decoder` (mirrored), with one linear layer
-    Z-Code in place of the two heads and the sampling. Train it with
-    `loss=vae.reconstruction_loss`. Hinton & Salakhutdinov 2006 (doi 10.1126/science.1127647).
+    Z-Code in place of the two heads and the sampling. Hinton & Salakhutdinov 2006 (doi
+    10.1126/science.1127647).
 
     Args:
         input_dim: Pixels of a flattened image.
@@ -235,83 +270,27 @@ def build_autoencoder(
         latent_dim: Size of the code.
         activation: Of the hidden layers: a Keras name or callable.
         output_activation: Of the last layer, likewise.
-        kernel_initializer: Of every dense layer: a Keras name or initializer.
+        kernel_initializer: Of every layer: a Keras name or initializer.
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from (batch, input_dim) to (batch, input_dim). Its two halves are
-        `model.get_layer("Encoder-Model")` and `model.get_layer("Decoder-Model")`.
+        An `Autoencoder`, which trains and is used as a `VAE` is.
 
     Raises:
         ValueError: A size that is no positive whole number, or an activation or initializer that
             Keras does not know.
 
     Example:
-        >>> import vae
-        >>> vae.build_autoencoder().get_layer("Encoder-Model").output_shape
-        (None, 2)
+        >>> import numpy as np, vae
+        >>> vae.build_autoencoder().encode(np.zeros((3, 784))).shape
+        (3, 2)
     """
-    options = _dense_options(activation, kernel_initializer)
-    latent_dim = check_positive_int("latent_dim", latent_dim)
-    hidden_units = check_units("hidden_units", hidden_units)
-    inputs, hidden = _encoder_body(input_dim, hidden_units, options)
-    code = _dense(latent_dim, "linear", options, "Z-Code")(hidden)
-    encoder = keras.Model(inputs, code, name="Encoder-Model")
-    decoder = build_decoder(
-        latent_dim,
-        hidden_units[::-1],
-        input_dim,
-        activation=activation,
-        output_activation=output_activation,
-        kernel_initializer=kernel_initializer,
-    )
-    images = keras.Input((input_dim,), name="Autoencoder-Input-Layer")
-    return keras.Model(images, decoder(encoder(images)), name=name)
-
-
-def _encoder_body(input_dim: int, hidden_units: Sequence[int], options: dict[str, Any]) -> tuple[Any, Any]:
-    inputs = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
-    return inputs, _hidden_layers(inputs, hidden_units, options, "Encoder-Hidden-Layer")
-
-
-def _heads(hidden: Any, latent_dim: int, options: dict[str, Any], seed: int | None) -> list[Any]:
-    latent_dim = check_positive_int("latent_dim", latent_dim)
-    z_mean = _dense(latent_dim, "linear", options, "Z-Mean")(hidden)
-    z_log_sigma = _dense(latent_dim, clip_log_sigma, options, "Z-Log-Sigma")(hidden)
-    return [z_mean, z_log_sigma, Sampling(seed=seed, name="Z-Sampling-Layer")([z_mean, z_log_sigma])]
-
-
-def _image_shape(value: Any) -> tuple[int, ...]:
-    shape = check_units("image_shape", value)
-    if len(shape) != 3:
-        raise ValueError(f"image_shape must be (height, width, channels); got {shape}.")
-    return shape
-
-
-def _hidden_layers(x: Any, hidden_units: Sequence[int], options: dict[str, Any], name: str) -> Any:
-    for i, units in enumerate(check_units("hidden_units", hidden_units), start=1):
-        x = _dense(units, options["activation"], options, f"{name}-{i}")(x)
-    return x
-
-
-def _dense(units: int, activation: Any, options: dict[str, Any], name: str) -> keras.layers.Dense:
-    return keras.layers.Dense(
-        units, activation=activation, kernel_initializer=options["kernel_initializer"], name=name
-    )
-
-
-def _dense_options(activation: Any, kernel_initializer: Any) -> dict[str, Any]:
-    _known("kernel_initializer", kernel_initializer, keras.initializers.get)
-    return {
-        "activation": _known("activation", activation, keras.activations.get),
-        "kernel_initializer": kernel_initializer,
-    }
-
-
-def _known(name: str, value: Any, get: Any) -> Any:
-    try:
-        if value is None or isinstance(value, str | dict) or callable(value):  # Keras takes arrays, too
-            return get(value)
-        raise ValueError
-    except (ValueError, TypeError, AttributeError, KeyError):
-        raise ValueError(f"{name} must be a name or object that Keras knows; got {value!r}.") from None
+    check_known(activation=activation, kernel_initializer=kernel_initializer)
+    options = {"activation": activation, "kernel_initializer": kernel_initializer}
+    units, size = check_units("hidden_units", hidden_units), check_positive_int("latent_dim", latent_dim)
+    image = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
+    hidden = _hidden_layers(image, units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
+    code = keras.layers.Dense(size, name="Z-Code", kernel_initializer=kernel_initializer)(hidden)
+    encoder = keras.Model(image, code, name="Encoder-Model")  # code: (batch, latent_dim)
+    decoder = build_decoder(size, units[::-1], input_dim, output_activation=output_activation, **options)
+    return Autoencoder(encoder, decoder, name=name)

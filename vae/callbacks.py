@@ -1,17 +1,18 @@
 """What stands around a training run: its progress, its guard, a warm-up of beta, a film."""
 
+import contextlib
 import math
-import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from vae._checks import check_beta, check_images, check_labels, check_positive, check_positive_int
+from vae._checks import check_images, check_labels, check_non_negative, check_positive, check_positive_int
 from vae._keras import keras
-from vae.data import unscale
+from vae._terminal import on_terminal
+from vae.data import to_uint8
 
 LINES = 25  # about so many lines for a run, however many epochs it has
 
@@ -20,14 +21,14 @@ class EpochLog(keras.callbacks.Callback):
     """Print one plain line an epoch; of a long run, about 25 lines evenly spread.
 
     For notebooks and log files, where Keras's progress bar leaves thousands of control
-    characters. `VAE.fit` adds it by itself where the output is no terminal.
+    characters. `VAE.fit` adds it by itself where the output is no terminal; it serves any Keras model.
 
     Example:
-        >>> import numpy as np, vae
-        >>> autoencoder = vae.build_autoencoder(input_dim=4, hidden_units=(), latent_dim=1)
-        >>> autoencoder.compile("adam", loss=vae.reconstruction_loss)
-        >>> x = np.ones((8, 4))
-        >>> history = autoencoder.fit(x, x, verbose=0, callbacks=[vae.EpochLog()])  # doctest: +SKIP
+        >>> import keras, numpy as np, vae
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> log = vae.EpochLog()
+        >>> history = model.fit(np.ones((8, 4)), np.ones(8), verbose=0, callbacks=[log])  # doctest: +SKIP
         epoch 1/1   0.4 s   loss 1.020
     """
 
@@ -91,8 +92,9 @@ class BetaWarmUp(keras.callbacks.Callback):
     def __init__(self, epochs: int, beta: float | None = None) -> None:
         super().__init__()
         self.epochs = check_positive_int("epochs", epochs)
-        self.beta = None if beta is None else check_beta("beta", beta)
-        self._before: float | None = None
+        self.beta = None if beta is None else check_non_negative("beta", beta)
+        self._before: Any = None  # while a run goes on: the model's beta at its begin, and where to end
+        self._goal: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Note where to end, and warn of a run that is too short to get there."""
@@ -112,11 +114,13 @@ class BetaWarmUp(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leave the full beta, also where training stopped early."""
         self.model.beta = self._goal
+        self._before = self._goal = None  # or a checkpoint of the next run would not see them change
 
-    def give_back(self) -> None:
+    def undo(self) -> None:
         """Set beta as it was before a run that broke off, so that the same call means the same again."""
-        if self._before is not None:  # else the run had not begun
+        if self._before is not None:  # else the run had not begun, or has ended
             self.model.beta = self._before
+        self._before = self._goal = None
 
 
 class TrainingFilm(keras.callbacks.Callback):
@@ -184,7 +188,7 @@ class TrainingFilm(keras.callbacks.Callback):
         points = np.stack([across, up[::-1]], axis=-1).reshape(-1, 2)
         self.epochs.append(epoch)
         self.z_mean.append(self.model.encode(self.x)[0])
-        self.grids.append(unscale(self.model.decode(points)))
+        self.grids.append(to_uint8(self.model.decode(points)))
         self.losses.append(loss)
 
 
@@ -209,16 +213,25 @@ class NonFiniteGuard(keras.callbacks.Callback):
                 )
 
 
-class AtEpochBegin(keras.callbacks.Callback):
-    """Call a function with the number of each epoch that begins."""
+def at_epoch_begin(function: Callable[[int], Any]) -> keras.callbacks.Callback:
+    """Return a callback that calls a function with the number of each epoch that begins."""
+    return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: function(epoch))
 
-    def __init__(self, function: Callable[[int], Any]) -> None:
-        super().__init__()
-        self.function = function
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Call it."""
-        self.function(epoch)
+def check_callbacks(callbacks: Any, terms: Iterable[str]) -> None:
+    """Refuse what is no callback, and one that would stop the run after its first epoch.
+
+    Of a term of the loss Keras cannot tell that lower is better, and says so only when it looks.
+    """
+    names = {f"{prefix}{term}" for term in terms for prefix in ("", "val_")}
+    for callback in _as_list(callbacks):
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"callbacks must be Keras callbacks; got {callback!r}.")
+        kind, monitor = type(callback).__name__, getattr(callback, "monitor", None)
+        if getattr(callback, "mode", None) == "auto" and monitor in names:
+            raise ValueError(
+                f'callbacks: {kind}(monitor="{monitor}") must be given mode="min": lower is better.'
+            )
 
 
 def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
@@ -227,13 +240,11 @@ def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
     The guard goes first, unless the user brought `TerminateOnNaN`. Verbosity "auto" becomes
     Keras's progress bar on a terminal and `EpochLog` elsewhere.
     """
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    callbacks = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
+    callbacks = _as_list(callbacks)
     if not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks):
         callbacks.insert(0, NonFiniteGuard())
     if verbose == "auto":
-        verbose = int(sys.stdout.isatty())
+        verbose = int(on_terminal())
         if not verbose and not any(isinstance(callback, EpochLog) for callback in callbacks):
             callbacks.append(EpochLog())
     return callbacks, verbose
@@ -241,10 +252,23 @@ def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
 
 def plain_verbosity(verbose: Any) -> Any:
     """Return the verbosity for `evaluate` and `predict`: "auto" is silent where there is no terminal."""
-    return int(sys.stdout.isatty()) if verbose == "auto" else verbose
+    return int(on_terminal()) if verbose == "auto" else verbose
 
 
-def sets_learning_rate(callbacks: list[Any]) -> bool:
-    """Return whether one of Keras's own learning-rate callbacks is there."""
-    kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-    return any(isinstance(callback, kinds) for callback in callbacks)
+@contextlib.contextmanager
+def undone_unless_finished(callbacks: list[Any]) -> Iterator[None]:
+    """Where a run breaks off, call `undo` of the callbacks that have one: Keras calls nothing then."""
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            if hasattr(callback, "undo"):
+                callback.undo()
+
+
+def _as_list(callbacks: Any) -> list[Any]:
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    if isinstance(callbacks, list | tuple):
+        return list(callbacks)
+    return [] if callbacks is None else [callbacks]

@@ -4,13 +4,13 @@ import numbers
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from vae._checks import as_array, check_choice, check_images, check_labels, check_positive_int
+from vae._checks import Images, Labels, check_choice, check_labels, check_positive_int
 from vae.model import check_vae
+from vae.training.inputs import check_one_image
 
 
-def latent_center(model: Any, x: ArrayLike, labels: ArrayLike, label: Any) -> np.ndarray:
+def class_center(model: Any, x: Images, labels: Labels, label: Any) -> np.ndarray:
     """Return the point in the middle of all images of one label: the median of their z_mean.
 
     `model.decode` of it gives an image of that label, such as the digit that you ask for. A median,
@@ -33,21 +33,21 @@ def latent_center(model: Any, x: ArrayLike, labels: ArrayLike, label: Any) -> np
         >>> import vae
         >>> digits = vae.load_digits()
         >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())
-        >>> seven = vae.latent_center(model, digits.x_test, digits.y_test, 7)
+        >>> seven = vae.class_center(model, digits.x_test, digits.y_test, 7)
         >>> model.decode(seven).shape
         (1, 784)
     """
-    array = check_vae("model", model)._check_images("x", x)
+    array = check_vae("model", model).shape_images("x", x)
     names = check_labels("labels", labels, len(array))
-    alone = isinstance(label, str | bytes | np.generic | numbers.Real)
-    chosen = names == label if alone else np.False_
+    is_one = isinstance(label, str | bytes | np.generic | numbers.Real)
+    chosen = names == label if is_one else np.False_
     if not np.any(chosen):
         raise ValueError(f"label must be one of {np.unique(names).tolist()}; got {label!r}.")
     z_mean, _ = model.encode(array[chosen])
     return np.median(z_mean, axis=0, keepdims=True)
 
 
-def interpolate(model: Any, start: ArrayLike, end: ArrayLike, n: int = 10, path: str = "line") -> np.ndarray:
+def interpolate(model: Any, start: Images, end: Images, n: int = 10, path: str = "line") -> np.ndarray:
     """Decode the points on the way from one image to another.
 
     Args:
@@ -84,11 +84,7 @@ def interpolate(model: Any, start: ArrayLike, end: ArrayLike, n: int = 10, path:
 
 
 def _encode_one(model: Any, name: str, image: Any) -> np.ndarray:
-    array = as_array(name, image)
-    shape = model.encoder.input_shape[1:]
-    if array.size != np.prod(shape):
-        raise ValueError(f"{name} must be one image of {np.prod(shape)} pixels; got shape {array.shape}.")
-    return model.encode(check_images(name, array.reshape(1, *shape)))[0].astype(np.float64)
+    return model.encode(check_one_image(name, image, model.encoder.input_shape))[0].astype(np.float64)
 
 
 def _on_sphere(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -1,39 +1,42 @@
 """The two terms of a VAE's loss, and their sum: one number an image, in nats.
 
-For an image of D pixels and L latent dimensions (Kingma & Welling 2014, arXiv 1312.6114):
+For an image x of D pixels, its reconstruction y, and a latent space of L dimensions, with sigma =
+exp(z_log_sigma) (Kingma & Welling 2014, arXiv 1312.6114, section 2.2, appendix B; beta: Higgins et al. 2017):
 
-    reconstruction = sum over D of (x - reconstruction)^2             section 2.2, Gaussian decoder
-    KL             = 1/2 sum over L of (z_mean^2 + sigma^2 - 1) - log(sigma)          appendix B
-    loss           = reconstruction + beta * KL                       beta: Higgins et al. 2017
+    reconstruction loss = sum over the D pixels of (x - y)^2
+    KL divergence       = 1/2 * sum over the L dimensions of (z_mean^2 + sigma^2 - 1 - 2 * z_log_sigma)
+    loss                = reconstruction loss + beta * KL divergence
 
-Sums over pixels and over latent dimensions, a mean over images: only so do the two terms stand
-in the proportion that probability theory gives them. The squared error is the negative
-log-likelihood of a Gaussian with variance 1/2 around the reconstruction, less its constant
-(D/2) * log(pi); so with beta = 1, -(loss + (D/2) * log(pi)) is an ELBO.
+Sums over pixels and over latent dimensions, a mean over images: only so do the two terms stand in the
+proportion that probability theory gives them. With the mean over pixels, the KL term would win, and every
+image would decode to the same grey one.
+
+A nat is the unit of information with the natural logarithm: 1 nat = 1.44 bits. The squared error is, in nats,
+the negative log-likelihood of a Gaussian with variance 1/2 around each pixel of y, less its constant
+(D/2) * log(pi); so with beta = 1, -(loss + (D/2) * log(pi)) is an ELBO, a lower bound on log p(x).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from vae._checks import as_array, check_beta
-from vae._keras import keras
+from vae._checks import check_float_tensors, check_latent_tensors, check_same_length, check_weight
+from vae._keras import Tensor, keras
 
 ops = keras.ops
 
 _TINY = 1e-7  # the least probability of a pixel; log(0) would be infinite
 
 
-def kl_divergence(z_mean: Any, z_log_sigma: Any) -> Any:
+def kl_divergence(z_mean: Tensor, z_log_sigma: Tensor) -> Tensor:
     """Return KL(N(z_mean, sigma^2) || N(0, I)) with sigma = exp(z_log_sigma), one number an image.
 
-    `z_log_sigma` is the logarithm of the standard deviation, exactly; log-variance = 2 *
-    z_log_sigma. Summed over the latent axis, in nats, never averaged. Kingma & Welling 2014
-    (arXiv 1312.6114), appendix B.
+    How far the encoder's Gaussian is from the prior. Summed over the latent axis, in nats. Kingma &
+    Welling 2014 (arXiv 1312.6114), appendix B.
 
     Args:
         z_mean: Shape (batch, latent_dim), floats.
-        z_log_sigma: The same shape.
+        z_log_sigma: The same shape: the logarithm of the standard deviation, exactly; log-variance = 2 *
+            z_log_sigma.
 
     Returns:
         Shape (batch,); 0 where the Gaussian is the prior N(0, I), above 0 elsewhere.
@@ -47,27 +50,23 @@ def kl_divergence(z_mean: Any, z_log_sigma: Any) -> Any:
         >>> float(vae.kl_divergence([[1.0, 0.0]], [[0.0, 0.0]])[0])
         0.5
     """
-    z_mean, z_log_sigma = _as_floats("z_mean", z_mean), _as_floats("z_log_sigma", z_log_sigma)
-    _check_same_shape("z_mean", z_mean, "z_log_sigma", z_log_sigma)
-    if len(z_mean.shape) != 2:
-        raise ValueError(f"z_mean must have shape (batch, latent_dim); got {tuple(z_mean.shape)}.")
+    z_mean, z_log_sigma = check_latent_tensors(z_mean=z_mean, z_log_sigma=z_log_sigma)  # (batch, latent_dim)
     # sigma^2 - 1 - log(sigma^2), written so that near sigma = 1 it does not cancel to below zero.
     log_variance = 2.0 * z_log_sigma
     spread = ops.maximum(ops.expm1(log_variance) - log_variance, 0.0)
-    return 0.5 * ops.sum(ops.square(z_mean) + spread, axis=-1)
+    return 0.5 * ops.sum(ops.square(z_mean) + spread, axis=-1)  # (batch,)
 
 
 @keras.saving.register_keras_serializable(package="vae")
-def reconstruction_loss(x: Any, reconstruction: Any) -> Any:
+def reconstruction_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Return the squared error summed over all pixels (D times the MSE), one number an image.
 
-    The negative log-likelihood, in nats and less a constant, of a Gaussian with variance 1/2
-    around each reconstructed pixel (Kingma & Welling 2014, arXiv 1312.6114, appendix C.2). It
-    also serves as `loss=` of a plain autoencoder.
+    The negative log-likelihood, in nats and less a constant, of a Gaussian with variance 1/2 around
+    each reconstructed pixel (Kingma & Welling 2014, arXiv 1312.6114, appendix C.2).
 
     Args:
         x: Images, shape (batch, ...), floats in [0, 1].
-        reconstruction: The same shape.
+        reconstruction: The images that the decoder gave, the same shape.
 
     Returns:
         Shape (batch,).
@@ -81,12 +80,12 @@ def reconstruction_loss(x: Any, reconstruction: Any) -> Any:
         >>> float(vae.reconstruction_loss([[0.0, 1.0]], [[0.5, 0.5]])[0])
         0.5
     """
-    x, reconstruction = _as_images(x, reconstruction)
-    return _sum_over_pixels(ops.square(x - reconstruction))
+    x, reconstruction = check_float_tensors(x=x, reconstruction=reconstruction)  # both (batch, ...)
+    return _sum_over_pixels(ops.square(x - reconstruction))  # (batch,)
 
 
 @keras.saving.register_keras_serializable(package="vae")
-def bernoulli_loss(x: Any, reconstruction: Any) -> Any:
+def bernoulli_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Return the binary cross-entropy summed over all pixels, one number an image.
 
     The negative log-likelihood, in nats, of black-and-white pixels of which each is white with the
@@ -109,25 +108,45 @@ def bernoulli_loss(x: Any, reconstruction: Any) -> Any:
         >>> round(float(vae.bernoulli_loss([[0.0, 1.0]], [[0.5, 0.5]])[0]), 4)
         1.3863
     """
-    x, reconstruction = _as_images(x, reconstruction)
+    x, reconstruction = check_float_tensors(x=x, reconstruction=reconstruction)  # both (batch, ...)
     p = ops.clip(reconstruction, _TINY, 1 - _TINY)
-    return _sum_over_pixels(-(x * ops.log(p) + (1 - x) * ops.log(1 - p)))
+    return _sum_over_pixels(-(x * ops.log(p) + (1 - x) * ops.log(1 - p)))  # (batch,)
 
 
 # The choices of VAE(reconstruction=...)
 RECONSTRUCTION_LOSSES = {"mse": reconstruction_loss, "bernoulli": bernoulli_loss}
 
 
-def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: float = 1.0) -> Any:
-    """Return reconstruction + beta * KL, the loss of a VAE, one number an image.
+def vae_loss_terms(
+    x: Tensor, reconstruction: Tensor, z_mean: Tensor, z_log_sigma: Tensor, compare: Any = reconstruction_loss
+) -> dict[str, Tensor]:
+    """Return the terms of a VAE's loss by name, each (batch,): what `VAE` trains on and `vae_loss` adds up.
 
-    With beta = 1 this is a negative ELBO less a constant (Kingma & Welling 2014, arXiv
-    1312.6114, equation 10); other values weigh order in the latent space against sharp
-    reconstructions (Higgins et al. 2017, beta-VAE).
+    `compare` is the function that gives the first term.
+    """
+    return {
+        "reconstruction_loss": compare(x, reconstruction),  # (batch,)
+        "kl_loss": kl_divergence(z_mean, z_log_sigma),  # (batch,)
+    }
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Tensor:
+    """Return the sum of the terms, each times its weight; a term without one counts once."""
+    return sum(weights.get(name, 1.0) * term for name, term in terms.items())
+
+
+def vae_loss(
+    x: Tensor, reconstruction: Tensor, z_mean: Tensor, z_log_sigma: Tensor, beta: Any = 1.0
+) -> Tensor:
+    """Return reconstruction loss + beta * KL divergence, the KL + MSE loss of a VAE, one number an image.
+
+    `VAE.fit` lowers the mean of this over images, by the same code. With beta = 1 it is a negative
+    ELBO less a constant (Kingma & Welling 2014, arXiv 1312.6114, equation 10); other values weigh
+    order in the latent space against sharp reconstructions (Higgins et al. 2017, beta-VAE).
 
     Args:
         x: Images, shape (batch, ...), floats in [0, 1].
-        reconstruction: The same shape.
+        reconstruction: The images that the decoder gave, the same shape.
         z_mean: Shape (batch, latent_dim).
         z_log_sigma: The same shape as `z_mean`; the logarithm of the standard deviation.
         beta: Weight of the KL term, 0 or more.
@@ -144,51 +163,10 @@ def vae_loss(x: Any, reconstruction: Any, z_mean: Any, z_log_sigma: Any, beta: f
         >>> float(vae.vae_loss([[0.0, 1.0]], [[0.5, 0.5]], [[1.0, 0.0]], [[0.0, 0.0]])[0])
         1.0
     """
-    if not keras.ops.is_tensor(beta):  # inside a compiled graph a tensor has no value to look at
-        beta = check_beta("beta", beta)
-    terms = reconstruction_loss(x, reconstruction), kl_divergence(z_mean, z_log_sigma)
-    _check_same_shape("x (its length)", terms[0], "z_mean (its length)", terms[1])
-    return terms[0] + beta * terms[1]
+    terms = vae_loss_terms(x, reconstruction, z_mean, z_log_sigma)  # each (batch,)
+    check_same_length(x=terms["reconstruction_loss"], z_mean=terms["kl_loss"])
+    return weighted_sum(terms, {"kl_loss": check_weight("beta", beta)})  # (batch,)
 
 
-def _as_images(x: Any, reconstruction: Any) -> tuple[Any, Any]:
-    x, reconstruction = _as_floats("x", x), _as_floats("reconstruction", reconstruction)
-    _check_same_shape("x", x, "reconstruction", reconstruction)
-    if len(x.shape) == 0:
-        raise ValueError("x must have shape (batch, ...); got one number.")
-    return x, reconstruction
-
-
-def _sum_over_pixels(values: Any) -> Any:
+def _sum_over_pixels(values: Tensor) -> Tensor:
     return ops.sum(values, axis=tuple(range(1, len(values.shape))))
-
-
-def _as_floats(name: str, value: Any) -> Any:
-    # One type for all: NumPy's float64 beside float32 is an error on some backends, and a sum over
-    # pixels in the float16 of a mixed-precision model would overflow.
-    floatx = keras.config.floatx()
-    if not (ops.is_tensor(value) or isinstance(value, keras.KerasTensor | keras.Variable)):
-        # By way of NumPy: of some arrays TensorFlow dies without an error.
-        array = as_array(name, value)
-        if not _is_float(array.dtype.name):
-            raise TypeError(f"{name} must hold floats; got dtype {array.dtype}.")
-        with np.errstate(over="ignore"):
-            return ops.convert_to_tensor(array.astype(floatx))
-    dtype = getattr(value.dtype, "name", str(value.dtype))  # such as "float32", or PyTorch's "torch.float32"
-    if not _is_float(dtype):
-        raise TypeError(f"{name} must hold floats; got dtype {dtype}.")
-    return ops.cast(value, floatx)
-
-
-def _is_float(dtype: str) -> bool:
-    return "float" in dtype
-
-
-def _check_same_shape(name: str, tensor: Any, other_name: str, other: Any) -> None:
-    # Inside a compiled graph a size may be unknown (None), which fits every size.
-    shape, other_shape = tuple(tensor.shape), tuple(other.shape)
-    fits = len(shape) == len(other_shape) and all(
-        a == b or a is None or b is None for a, b in zip(shape, other_shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"{name} and {other_name} must have one shape; got {shape} and {other_shape}.")

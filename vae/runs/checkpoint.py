@@ -12,7 +12,6 @@ import io
 import json
 import numbers
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ import numpy as np
 
 from vae._checks import check_path
 from vae._keras import keras
+from vae._terminal import on_terminal
+from vae.files import ModelFileError
 from vae.files.atomic import sweep, write_whole
-from vae.files.model_file import ModelFileError
 from vae.runs.distribution import checksum_of_rows, is_first_process
 
 _NAMES = {"name", "inbound_nodes", "input_layers", "output_layers"}  # Keras counts these up in a process
@@ -73,14 +73,14 @@ class Checkpoint(keras.callbacks.History):
         self.epoch = list(range(self.epochs_done))
         model.history = self
         if self.finished:
-            self._remind()
+            self._restore_memories()
 
     def follow(self, callbacks: list[Any]) -> list[Any]:
         """Return the callbacks of the run, this one last; their memory is kept, too."""
         self._followed = [(callback, _memory(callback)) for callback in callbacks]
         return [*callbacks, self]
 
-    def _remind(self) -> None:
+    def _restore_memories(self) -> None:
         """Give the callbacks their memory back."""
         for (callback, _), memory in zip(self._followed, self._memories, strict=False):
             if memory["class"] == type(callback).__name__:
@@ -91,7 +91,7 @@ class Checkpoint(keras.callbacks.History):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Write the state before the first epoch, or give the callbacks their memory back."""
         self.epoch = list(range(self.epochs_done))
-        self._remind()
+        self._restore_memories()
         if not self._arrays:
             self._write()  # a full disk is better met now than after an epoch
         self._arrays, self._memories = {}, []
@@ -270,13 +270,13 @@ def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 @contextlib.contextmanager
-def telling_what_is_kept(checkpoint: Checkpoint | None) -> Iterator[None]:
+def interruption_reported(checkpoint: Checkpoint | None) -> Iterator[None]:
     """Say in one line what is kept where Ctrl-C ends a run."""
     try:
         yield
     except KeyboardInterrupt:
         if checkpoint is not None:
-            end_of_bar = "\n" if sys.stdout is not None and sys.stdout.isatty() else ""
+            end_of_bar = "\n" if on_terminal() else ""
             print(
                 f"{end_of_bar}Interrupted: {checkpoint.kept()}; the same call goes on from there.", flush=True
             )

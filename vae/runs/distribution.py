@@ -7,24 +7,18 @@ the devices here: every process is given the same whole array, and reads the row
 
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vae._keras import keras
+from vae.backends import backend
+from vae.training.chunks import Chunks
 
 _KERAS = (3, 15)  # the first that was seen to train in several processes
-SAMPLE = 256  # so many rows stand for the data where processes compare theirs
-_USE_JAX = (
-    "For several devices use the JAX backend (KERAS_BACKEND=jax) and "
-    "keras.distribution.set_distribution(keras.distribution.DataParallel()) before the model is built."
-)
-
-
-def data_parallel() -> Any:
-    """Return the distribution that is set, or None."""
-    return keras.distribution.distribution()
+_SAMPLE = 256  # so many rows stand for the data where processes compare theirs
 
 
 def check_supported(model: Any) -> None:
@@ -34,94 +28,51 @@ def check_supported(model: Any) -> None:
         ValueError: A `tf.distribute` strategy, a distribution other than `DataParallel` or on another
             backend than JAX, or a model that was built before the distribution was set.
     """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        _check_strategy(model)
-    distribution = data_parallel()
+    backend.check_strategy(model)
+    distribution = keras.distribution.distribution()
     if distribution is None:
         return
-    if backend != "jax":
-        raise ValueError(f"keras.distribution works on JAX only; the backend is {backend}. {_USE_JAX}")
+    if not backend.shares_batches:
+        raise ValueError(f"keras.distribution works on the JAX backend only; this one is {backend.name}.")
     if not isinstance(distribution, keras.distribution.DataParallel):
         raise ValueError(
             f"the distribution must be a keras.distribution.DataParallel; got {type(distribution).__name__}."
         )
-    if _jax().process_count() > 1 and tuple(map(int, keras.__version__.split(".")[:2])) < _KERAS:
+    if backend.process_count() > 1 and tuple(map(int, keras.__version__.split(".")[:2])) < _KERAS:
         # An older one copies every batch to the devices, also those that other processes hold.
         raise ValueError(
             f"several processes need Keras 3.15, and so Python 3.11; got Keras {keras.__version__}."
         )
-    mesh = set(distribution.device_mesh.backend_mesh.devices.flat)
-    if any(variable.value.sharding.device_set != mesh for variable in model.variables):
+    if not backend.lies_on(model, distribution):
         raise ValueError(
             f"model must be built after keras.distribution.set_distribution; {model.name!r} is not on the "
-            f"{len(mesh)} devices of the distribution."
+            "devices of the distribution."
         )
-
-
-def _check_strategy(model: Any) -> None:
-    import tensorflow as tf
-
-    # The one that the model was built in, and the one around this call
-    around = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-    for strategy in (model._distribute_strategy, around):
-        if strategy is not None and not isinstance(strategy, tf.distribute.OneDeviceStrategy):
-            # Its replicas would draw the same noise, and their gradients would not add up to the right one.
-            raise ValueError(
-                f"tf.distribute strategies are not supported; got {type(strategy).__name__}. {_USE_JAX}"
-            )
 
 
 def check_batch(name: str, batch_size: int) -> None:
     """Raise a ValueError where the devices cannot share a batch evenly."""
-    distribution = data_parallel()
-    count = 1 if distribution is None else _shards(distribution)
+    distribution = keras.distribution.distribution()
+    count = 1 if distribution is None else distribution.device_mesh.shape[0]
     if batch_size % count:
         raise ValueError(f"{name} must be a multiple of {count}, the number of devices; got {batch_size}.")
 
 
-def _shards(distribution: Any) -> int:
-    return distribution.device_mesh.shape[0]
-
-
-def _jax() -> Any:
-    import jax  # only where a distribution is set, which means on JAX
-
-    return jax
-
-
 def is_first_process() -> bool:
     """Tell whether this process is the one that reports."""
-    return data_parallel() is None or _jax().process_index() == 0
+    return keras.distribution.distribution() is None or backend.process_index() == 0
 
 
-def place(x: Any, rows: np.ndarray, rates: np.ndarray, distribution: Any) -> tuple[Any, Any]:
-    """Return rows of `x`, an array (steps, batch_size), and the rates, as arrays on all devices.
-
-    Each device gets its part of every batch; a rest that cannot be shared evenly goes to all of them.
-    """
-    import jax
-
-    mesh, name = distribution.device_mesh.backend_mesh, distribution.batch_dim_name
-    shared = rows.shape[1] % _shards(distribution) == 0
-    spec = jax.sharding.PartitionSpec(None, name) if shared else jax.sharding.PartitionSpec()
-    batches = jax.make_array_from_callback(
-        (*rows.shape, *x.shape[1:]),
-        jax.sharding.NamedSharding(mesh, spec),
-        lambda index: _read(x, rows[index[:2]]),
-    )
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    return batches, jax.make_array_from_callback(rates.shape, everywhere, lambda index: rates[index])
-
-
-def _read(x: Any, rows: np.ndarray) -> np.ndarray:
-    return x[rows]
+def placement() -> Callable[..., Any] | None:
+    """Return the function that puts a chunk on the devices, or None where there is one device."""
+    distribution = keras.distribution.distribution()
+    return None if distribution is None else partial(backend.put_on_devices, distribution=distribution)
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def without_distribution() -> Iterator[None]:
     """Have Keras do without the distribution: what it makes in one process alone waits for the others."""
-    distribution = data_parallel()
+    distribution = keras.distribution.distribution()
     if distribution is None:
         yield
         return
@@ -133,17 +84,14 @@ def alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def placed(model: Any, *data: Any) -> Iterator[None]:
+def data_left_in_place(model: Any, *data: Any) -> Iterator[None]:
     """Have Keras leave `data` where they are, if they are arrays or chunks: it would shard them wrongly.
 
     Raises:
         ValueError: Some are arrays or chunks and some are not.
     """
-    distribution = data_parallel()
-    kinds = {
-        isinstance(part, np.ndarray) or hasattr(part, "distribution") for part in data if part is not None
-    }
-    if distribution is None or True not in kinds:
+    kinds = {isinstance(part, np.ndarray | Chunks) for part in data if part is not None}
+    if keras.distribution.distribution() is None or True not in kinds:
         yield
         return
     if len(kinds) > 1:
@@ -155,20 +103,20 @@ def placed(model: Any, *data: Any) -> Iterator[None]:
         model.make_train_function()
         model.make_test_function()
     model.make_predict_function()
-    with alone():
+    with without_distribution():
         yield
 
 
-def agree(model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, ...], seed: int) -> int:
+def check_processes_agree(
+    model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, ...], seed: int
+) -> int:
     """Check that all processes are about to do the same, and return the seed of the first.
 
     Raises:
         ValueError: Data, settings or weights differ; raised in every process.
     """
-    if data_parallel() is None or _jax().process_count() == 1:
+    if keras.distribution.distribution() is None or backend.process_count() == 1:
         return seed
-    from jax.experimental import multihost_utils
-
     variables = [*model.variables, *model.optimizer.variables]
     mine = {
         "x": checksum_of_rows(x),
@@ -176,8 +124,7 @@ def agree(model: Any, x: np.ndarray, validation_data: Any, settings: tuple[Any, 
         f"batch_size, epochs and the like {settings}": zlib.crc32(repr(settings).encode()),
         "the model's weights": _checksum(np.asarray(variable.value) for variable in variables),
     }
-    numbers = np.array([seed, *mine.values()], np.uint32)
-    everyone = np.asarray(multihost_utils.process_allgather(numbers)).reshape(-1, len(numbers))
+    everyone = backend.gather(np.array([seed, *mine.values()], np.uint32))
     different = [name for name, column in zip(mine, everyone.T[1:], strict=True) if len(set(column)) > 1]
     if different:
         raise ValueError(
@@ -191,7 +138,7 @@ def checksum_of_rows(x: Any) -> int:
     """Return by what data are known again: a checksum of shape, type and some rows; 0 for no array."""
     if not isinstance(x, np.ndarray):
         return 0
-    rows = np.unique(np.linspace(0, len(x) - 1, SAMPLE).astype(int))
+    rows = np.unique(np.linspace(0, len(x) - 1, _SAMPLE).astype(int))
     return zlib.crc32(repr((x.shape, x.dtype.str)).encode(), _checksum([x[rows]]))
 
 

@@ -1,0 +1,141 @@
+"""Whether generated images look like real ones, in numbers."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vae._checks import (
+    Images,
+    Labels,
+    Points,
+    check_images,
+    check_labels,
+    check_points,
+    check_positive_int,
+    check_seed,
+)
+from vae._keras import keras
+from vae.data import flatten
+from vae.training.inference import Inference
+
+
+class Quality(NamedTuple):
+    """What `SampleQuality` finds in generated images."""
+
+    class_entropy: float  # bits; of ten digits that come equally often, log2(10) = 3.32
+    frechet_distance: float  # to real images; 0 where the features are distributed alike
+
+
+class SampleQuality:
+    """A small classifier, trained on real images, that looks at generated ones.
+
+    It measures whether every class comes (`class_entropy`) and how far its features of generated
+    images are distributed from those of real ones (`frechet_distance`, as in Heusel et al. 2017, arXiv
+    1706.08500). It says nothing by its confidence: a classifier is as sure of junk as of digits.
+
+    Args:
+        images: Real images, as `VAE` takes them.
+        labels: One label an image.
+        epochs: Passes over the images.
+        seed: Of weights and order.
+
+    Raises:
+        ValueError: Images or labels of a wrong shape or range; `epochs` or `seed` no whole number.
+        TypeError: Images of a type other than uint8 or float.
+
+    Example:
+        >>> import vae
+        >>> digits = vae.load_digits()
+        >>> quality = vae.SampleQuality(digits.x_train, digits.y_train, epochs=1)
+        >>> quality(digits.x_test, digits.x_test).frechet_distance < 1e-3
+        True
+    """
+
+    def __init__(self, images: Images, labels: Labels, *, epochs: int = 5, seed: int = 0) -> None:
+        x, epochs = flatten(images), check_positive_int("epochs", epochs)
+        if check_seed("seed", seed) is None:
+            raise ValueError("seed must be a whole number; got None.")
+        names, y = np.unique(check_labels("labels", labels, len(x)), return_inverse=True)
+        if len(names) < 2:
+            raise ValueError(f"labels must name two classes or more; got {names.tolist()}.")
+        inputs = features = keras.Input((x.shape[1],))
+        for i, units in enumerate((128, 64)):
+            initializer = keras.initializers.HeNormal(seed + i)
+            features = keras.layers.Dense(units, "relu", kernel_initializer=initializer)(features)
+        initializer = keras.initializers.HeNormal(seed + 2)
+        classes = keras.layers.Dense(len(names), "softmax", kernel_initializer=initializer)(features)
+        classifier = keras.Model(inputs, classes)
+        classifier.compile("adam", loss="sparse_categorical_crossentropy")
+        order = np.random.default_rng(seed).permutation(len(x))
+        classifier.fit(x[order], y[order], batch_size=64, epochs=epochs, shuffle=False, verbose=0)
+        self.names = names
+        self._classifier = Inference(keras.Model(inputs, [features, classes]))
+
+    def classify(self, images: Images) -> np.ndarray:
+        """Return the likeliest label of each image, shape (n,).
+
+        Raises:
+            ValueError: Images of a wrong shape or range.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        return self.names[self._see("images", images)[1].argmax(axis=1)]
+
+    def __call__(self, generated: Images, real: Images) -> Quality:
+        """Compare generated images to real ones, of any numbers (1,000 and more give steady figures).
+
+        Raises:
+            ValueError: Images of a wrong shape or range, or fewer than 2 of a kind.
+            TypeError: Images of a type other than uint8 or float.
+        """
+        features, classes = self._see("generated", generated)
+        real_features, _ = self._see("real", real)
+        for name, rows in (("generated", features), ("real", real_features)):
+            if len(rows) < 2:
+                raise ValueError(f"{name} must hold at least 2 images; got 1.")
+        counts = np.bincount(classes.argmax(axis=1), minlength=len(self.names))
+        shares = counts[counts > 0] / counts.sum()
+        distance = frechet_distance(features, real_features)
+        return Quality(float(-(shares * np.log2(shares)).sum()), distance)
+
+    def _see(self, name: str, images: Any) -> list[np.ndarray]:
+        """Return features and shares of the classes."""
+        x = flatten(check_images(name, images))
+        pixels = self._classifier.network.input_shape[1]
+        if x.shape[1] != pixels:
+            raise ValueError(f"{name} must hold images of {pixels} values; got {x.shape[1]} an image.")
+        return self._classifier(x)
+
+
+def frechet_distance(a: Points, b: Points) -> float:
+    """Return the squared Frechet distance between Gaussians fitted to two sets of feature vectors.
+
+    |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), Dowson & Landau 1982 (doi
+    10.1016/0047-259X(82)90077-X).
+
+    Args:
+        a: Shape (n, features), n at least 2.
+        b: Shape (m, features), m at least 2.
+
+    Returns:
+        A number from 0 up, in squared units of the features.
+
+    Raises:
+        ValueError: Other shapes, or numbers that are not finite.
+        TypeError: No numbers.
+
+    Example:
+        >>> import vae
+        >>> vae.frechet_distance([[0.0], [2.0]], [[3.0], [5.0]])
+        9.0
+    """
+    first = check_points("a", a).astype(np.float64)
+    second = check_points("b", b, first.shape[1]).astype(np.float64)
+    if min(len(first), len(second)) < 2:
+        raise ValueError(f"a and b must hold at least 2 rows each; got {len(first)} and {len(second)}.")
+    cov_a, cov_b = (np.atleast_2d(np.cov(rows, rowvar=False)) for rows in (first, second))
+    values, vectors = np.linalg.eigh(cov_a)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    # The eigenvalues of C_a C_b are those of the symmetric root C_b root.
+    product = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
+    shift = ((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum()
+    return float(max(0.0, shift + np.trace(cov_a) + np.trace(cov_b) - 2 * product))

@@ -1,0 +1,90 @@
+"""The terms of a loss: their names and shapes, found without computing anything."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from vae._keras import Tensor, keras
+from vae.losses import RECONSTRUCTION_LOSSES
+
+
+class _Traced(keras.Operation):
+    """A function as an operation of Keras, which can tell what it would return."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def call(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def _trace(function: Callable[..., Any], *shapes: Any) -> Any:
+    """Return what a function of tensors of these shapes would return, as symbolic tensors."""
+    return _Traced(function).compute_output_spec(*(keras.KerasTensor(shape, "float32") for shape in shapes))
+
+
+def term_names(model: Any) -> list[str]:
+    """Return the names of a model's terms.
+
+    Raises:
+        ValueError: `loss_terms` returns something else than one number an image for each name.
+    """
+    names: list[str] = []
+
+    def loss_terms(x: Tensor) -> Any:
+        terms = model.loss_terms(x)
+        names.extend(terms if isinstance(terms, dict) else ())  # in their own order; JAX gives them sorted
+        return terms
+
+    terms = _trace(loss_terms, model.encoder.input_shape)
+    if not isinstance(terms, dict) or not all(_is_one_an_image(term) for term in terms.values()):
+        raise ValueError(f"loss_terms must return a dictionary of tensors of shape (batch,); got {terms}.")
+    return list(dict.fromkeys(names))
+
+
+def reconstruction_term(reconstruction: Any, image_shape: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function of (x, reconstruction) that a name or a function stands for.
+
+    Raises:
+        ValueError: It is neither, or a function that does not return one number an image.
+    """
+    if isinstance(reconstruction, str) and reconstruction in RECONSTRUCTION_LOSSES:
+        return RECONSTRUCTION_LOSSES[reconstruction]
+    wanted = (
+        "reconstruction must be 'mse', 'bernoulli' or a function of (x, reconstruction) that returns (batch,)"
+    )
+    if not callable(reconstruction):
+        raise ValueError(f"{wanted}; got {reconstruction!r}.")
+    try:
+        result = _trace(reconstruction, image_shape, image_shape)
+    except Exception as error:  # whatever the function raises
+        raise ValueError(f"{wanted}; got one that fails: {error!s:.200}") from error
+    if not _is_one_an_image(result):
+        raise ValueError(f"{wanted}; got one that returns {getattr(result, 'shape', result)}.")
+    return reconstruction
+
+
+def _is_one_an_image(term: Any) -> bool:
+    return isinstance(term, keras.KerasTensor) and len(term.shape) == 1
+
+
+def reconstruction_config(reconstruction: Any) -> Any:
+    """Return the term as a configuration holds it.
+
+    Raises:
+        ValueError: A function that a loaded model could not find again.
+    """
+    if isinstance(reconstruction, str):
+        return reconstruction
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns of lambdas, which are refused below
+        try:
+            config = keras.saving.serialize_keras_object(reconstruction)
+            keras.saving.deserialize_keras_object(config)
+        except Exception as error:  # of many kinds
+            raise ValueError(
+                "reconstruction must be registered before the model is saved, with "
+                f"@keras.saving.register_keras_serializable(); {reconstruction!r} is not."
+            ) from error
+    return config
