@@ -4,7 +4,6 @@ What takes long to import (Keras, the plotting libraries, NumPy) is imported ins
 `--help` answers at once. A user's mistake costs one line on stderr and exit code 2, never a traceback.
 """
 
-import json
 import math
 import os
 import re
@@ -14,26 +13,21 @@ import time
 import warnings
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any
 
 import click
 
 import vae
-
-if TYPE_CHECKING:
-    import numpy as np
-
-F = TypeVar("F", bound=Callable[..., Any])
+from vae._terminal import on_terminal
+from vae.runs.run_folder import RunFolder
 
 _DATA = ("mnist", "digits", "auto")
 _MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, ImportError, MemoryError)
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
-_HELP_COLUMNS = 100  # where the terminal has as many
+_HELP = {"max_content_width": 100, "show_default": True}  # columns, where the terminal has as many
 _MOST_IMAGES = 10_000
-_SHEET_PIXELS = 900  # about the longer side of a sheet; small images are enlarged to reach it
-_GAP = 1  # pixels between the images of a sheet, before they are enlarged
-_GRID_PIXELS = 2000  # of the digit grid: large images are fewer, but 10 x 10 at least
 
 
 class _Commands(click.Group):
@@ -44,7 +38,7 @@ class _Commands(click.Group):
         try:
             status = super().main(*args, **kwargs)
         except click.ClickException as error:
-            click.echo(f"Error: {_one_line(error.format_message())}", err=True)
+            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
             status = 2
         sys.exit(status)
 
@@ -52,13 +46,16 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            end = "\n" if sys.stdout.isatty() else ""  # Keras's bar has left its line open
+            end = "\n" if on_terminal() else ""  # Keras's bar has left its line open
             click.echo(f"{end}Interrupted. {stop}".rstrip(), err=True)
             ctx.exit(_INTERRUPTED)
         except BrokenPipeError:  # the reader of the output went away; click knows what to do
             raise
         except _MISTAKES as error:
-            raise click.ClickException(_reason(error)) from error
+            reason = str(error) or type(error).__name__
+            if isinstance(error, OSError) and error.strerror and error.filename:
+                reason = f"{error.strerror}: {error.filename}"  # without "[Errno 13]"
+            raise click.ClickException(reason) from error
 
 
 class _Size(click.ParamType):
@@ -66,27 +63,45 @@ class _Size(click.ParamType):
 
     name = "HxW"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return (height, width)."""
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[int]:
+        """Return [height, width]: a list, as in the settings of a run, which are JSON."""
         match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", str(value))
         if match is None:
             self.fail(f"{value!r} is not HEIGHTxWIDTH in pixels, such as 28x28.", param, ctx)
-        return int(match[1]), int(match[2])
+        return [int(match[1]), int(match[2])]
 
 
-def _option(*names: str, **kwargs: Any) -> Callable[[F], F]:
-    return click.option(*names, show_default="default" in kwargs, **kwargs)
+def _check_data(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the name of a data set, or the absolute path of a folder, for which the settings keep it."""
+    if value is None or value in _DATA:
+        return value
+    folder = os.path.abspath(os.path.expanduser(value))
+    if not os.path.isdir(folder):
+        raise ValueError(f"--data must be {', '.join(_DATA)} or a folder; there is no folder {value!r}.")
+    return folder
 
 
+def _out_file(default: str) -> Callable[[Any], Any]:
+    """Return an option --out for a file, whose name must end as the default's."""
+    suffix = Path(default).suffix
+
+    def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None and value.suffix.lower() != suffix:
+            raise ValueError(f"--out must end in {suffix}; got {str(value)!r}.")
+        return value
+
+    path = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--out", type=path, callback=check, metavar=f"FILE{suffix}", show_default=default)
+
+
+_data_option = partial(click.option, "--data", callback=_check_data, metavar="DATA")
 _COUNT, _LATENT_DIM, _SEED = click.IntRange(1), click.IntRange(1, 1024), click.IntRange(0, 2**32 - 1)
-_COLOR = click.Choice(["grayscale", "rgb"])
-_RUN = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-_OUT = click.Path(path_type=Path)
+_LOSSES, _COLORS = click.Choice(["mse", "bernoulli"]), click.Choice(["grayscale", "rgb"])
+_NEW_RUN = click.Path(path_type=RunFolder)
+_RUN = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=RunFolder))
 
 
-@click.group(
-    cls=_Commands, invoke_without_command=True, context_settings={"max_content_width": _HELP_COLUMNS}
-)
+@click.group(cls=_Commands, invoke_without_command=True, context_settings=_HELP)
 @click.version_option(vae.__version__, prog_name="vae", message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
@@ -102,19 +117,21 @@ def main(ctx: click.Context) -> None:
 
 
 @main.command(short_help="Train a model into a folder.")
-@_option("--data", required=True, metavar="DATA", help="mnist, digits, auto, or a folder of images.")
-@_option("--out", required=True, type=_OUT, metavar="RUN", help="Folder to make; new or empty.")
-@_option("--conv", is_flag=True, help="Convolutional networks instead of dense ones.")
-@_option("--latent-dim", default=2, type=_LATENT_DIM, metavar="N", help="Size of the latent space.")
-@_option("--epochs", default=25, type=_COUNT, metavar="N", help="Passes over the data.")
-@_option("--batch-size", type=_COUNT, metavar="N", help="Images a step.  [default: 32]")
-@_option("--beta", default=1.0, metavar="X", help="Weight of the KL term.")
-@_option("--reconstruction", default="mse", type=click.Choice(["mse", "bernoulli"]), help="The other term.")
-@_option("--size", type=_Size(), metavar="HxW", help="Pixels of a folder's images.  [default: 28x28]")
-@_option("--color", type=_COLOR, help="Of a folder's images.  [default: grayscale]")
-@_option("--seed", default=0, type=_SEED, metavar="N", help="One seed, one result.")
-@_option("--resume", is_flag=True, help="Go on with a run that was cut off.")
-def train(**options: Any) -> None:
+@_data_option(required=True, help="mnist, digits, auto, or a folder of images.")
+@click.option("--out", required=True, type=_NEW_RUN, metavar="RUN", help="Folder to make; new or empty.")
+@click.option("--conv", is_flag=True, help="Convolutional networks instead of dense ones.")
+@click.option("--latent-dim", default=2, type=_LATENT_DIM, metavar="N", help="Size of the latent space.")
+@click.option("--epochs", default=25, type=_COUNT, metavar="N", help="Passes over the data.")
+@click.option("--batch-size", type=_COUNT, metavar="N", show_default="32", help="Images a step.")
+@click.option("--beta", default=1.0, metavar="X", help="Weight of the KL term.")
+@click.option("--reconstruction", default="mse", type=_LOSSES, help="The other term.")
+@click.option(
+    "--size", type=_Size(), metavar="HxW", show_default="28x28", help="Pixels of a folder's images."
+)
+@click.option("--color", type=_COLORS, show_default="grayscale", help="Of a folder's images.")
+@click.option("--seed", default=0, type=_SEED, metavar="N", help="One seed, one result.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
+def train(out: RunFolder, resume: bool, **options: Any) -> None:
     """Train a model and write it, its losses and its pictures into the folder RUN.
 
     RUN gets model.keras, history.csv (a row an epoch), figures/ and, last, settings.json: a run that
@@ -122,147 +139,88 @@ def train(**options: Any) -> None:
     on, with the result that it would have had. A folder of images may have a subfolder for each class;
     where it is named like a data set, write ./mnist.
     """
-    from vae._checks import check_beta
+    from vae._checks import check_non_negative
 
-    run, started = options["out"], datetime.now().astimezone()
-    check_beta("--beta", options["beta"])
-    resume = options.pop("resume")
-    _check_out(run, resume)
-    if resume and (run / "settings.json").exists():
-        _check_same(run, options)
-        click.echo(f"{run} is complete; nothing is left to do.")
+    check_non_negative("--beta", options["beta"])
+    out.check_free(resume)
+    if out.settings.exists():
+        out.check_same(options)
+        click.echo(f"{out} is complete; nothing is left to do.")
         return
-    data, source = _load(options["data"], options["size"], options["color"], options["seed"])
+    named = options["data"] in _DATA
+    if named and (options["size"] or options["color"]):
+        raise ValueError(f"--size and --color are for folders of images; {options['data']} has its own.")
+    data = _load(options["data"], options["size"], options["color"], options["seed"])
     model = _build(data.x_train.shape[1:], options)
-    options = {**options, "data": source, "out": os.path.abspath(run)}
+    if named:
+        options["data"] = data.name  # "auto" has become one of the two
     try:
-        _make_run(run, model, data, options, started)
+        _make_run(out, model, data, {"out": os.path.abspath(out.path), **options})
     except KeyboardInterrupt:
-        kept = (run / "checkpoint.npz").exists()
-        hint = (
-            "The same command with --resume goes on."
-            if kept
-            else f"{run} holds no complete run and may be deleted."
-        )
+        hint = f"{out} holds no complete run and may be deleted."
+        if out.checkpoint.exists():
+            hint = "The same command with --resume goes on."
         raise KeyboardInterrupt(hint) from None
 
 
 @main.command(short_help="Write a sheet of new images.")
 @_RUN
-@_option("-n", default=100, type=click.IntRange(1, _MOST_IMAGES), metavar="N", help="How many images.")
-@_option("--seed", type=_SEED, metavar="N", help="The same images each time.")
-@_option("--out", type=_OUT, metavar="FILE.png", help="[default: RUN/generated.png]")
-def generate(run: Path, n: int, seed: int | None, out: Path | None) -> None:
+@click.option("-n", default=100, type=click.IntRange(1, _MOST_IMAGES), metavar="N", help="How many images.")
+@click.option("--seed", type=_SEED, metavar="N", help="The same images each time.")
+@_out_file("RUN/generated.png")
+def generate(run: RunFolder, n: int, seed: int | None, out: Path | None) -> None:
     """Draw new images from the prior and write them as one sheet, a PNG."""
+    from vae.figures.mosaic import to_sheet
     from vae.files.atomic import write_whole
 
-    out = _check_suffix(out or run / "generated.png", ".png")
-    settings = _read_settings(run)
-    model = vae.load_model(run / "model.keras")
-    sheet = _sheet(model.generate(n, seed), settings.image_shape)
-    write_whole(out, sheet)
+    out, settings = out or run.path / "generated.png", run.read_settings()
+    model = vae.load_model(run.model)
+    write_whole(out, to_sheet(model.generate(n, seed), settings.image_shape))
     click.echo(f"{n:,} new images: {out}")
 
 
 @main.command(short_help="Write the latent page.")
 @_RUN
-@_option("--data", metavar="DATA", help="As for train.  [default: the data of RUN]")
-@_option("--out", type=_OUT, metavar="FILE.html", help="[default: RUN/latent.html]")
-def explore(run: Path, data: str | None, out: Path | None) -> None:
+@_data_option(show_default="the data of RUN", help="As for train.")
+@_out_file("RUN/latent.html")
+def explore(run: RunFolder, data: str | None, out: Path | None) -> None:
     """Write the latent page: one HTML file in which the latent plane can be walked, in any browser.
 
     It shows the test images of the data. The run must have a latent space of 2 dimensions.
     """
-    out = _check_suffix(out or run / "latent.html", ".html")
-    settings = _read_settings(run)
+    from vae.figures.labels import names_of_labels
+
+    out, settings = out or run.path / "latent.html", run.read_settings()
     if settings.latent_dim != 2:
         raise ValueError(f"RUN must have --latent-dim 2 to be explored; {run} has {settings.latent_dim}.")
-    from vae.explorer import explore as write_page
-
-    model = vae.load_model(run / "model.keras")
-    size, color = settings.image_shape[:2], "rgb" if settings.image_shape[2:] else "grayscale"
-    source = settings.source if data is None else data
-    if source in _DATA:
-        images, _ = _load(source, None, None, settings.seed)
-    else:
-        images, _ = _load(source, size, color, settings.seed)
-    write_page(model, images.x_test, _labels(images), path=out, image_shape=settings.image_shape)
+    model, shape = vae.load_model(run.model), settings.image_shape
+    images = _load(data or settings.source, shape[:2], "rgb" if shape[2:] else "grayscale", settings.seed)
+    vae.explore(model, images.x_test, names_of_labels(images), path=out, image_shape=shape)
     click.echo(f"Latent page: {out}\nOpen it in a browser; it needs no network.")
 
 
-# Checks and data
+# Data
 
 
-def _check_out(run: Path, resume: bool) -> None:
-    begun = any((run / name).exists() for name in ("checkpoint.npz", "settings.json"))
-    if run.is_dir() and any(run.iterdir()) and not (resume and begun):
-        hint = "; with --resume, an unfinished run goes on" if begun else ""
-        raise ValueError(f"--out must be a new or empty folder; {run} has something in it{hint}.")
-    if not run.is_dir() and os.path.lexists(run):
-        raise ValueError(f"--out must be a new or empty folder; {run} is a file.")
-    there = next(path for path in (run.absolute(), *run.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"--out must be a folder that can be made; {there} cannot be written into.")
-
-
-def _check_same(run: Path, options: dict[str, Any]) -> None:
-    """Compare the options of a complete run with those given; one that finds "auto" takes what there is."""
-    kept = _read_settings(run).options
-    given = {**options, "out": kept.get("out"), "size": options["size"] and list(options["size"])}
-    if given["data"] not in _DATA:
-        given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
-    for name, value in given.items():
-        if kept.get(name) != value and (name, value) != ("data", "auto"):
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} must be as in the run {run}: {kept.get(name)!r}; got {value!r}.")
-
-
-def _check_suffix(path: Path, suffix: str) -> Path:
-    if path.suffix.lower() != suffix:
-        raise ValueError(f"--out must end in {suffix}; got {str(path)!r}.")
-    if path.is_dir():
-        raise ValueError(f"--out must be a file; {path} is a folder.")
-    return path
-
-
-def _load(source: str, size: Any, color: str | None, seed: int) -> tuple[Any, str]:
-    """Return the data, and what to load them by again: "mnist", "digits" or an absolute path."""
-    if source not in _DATA:
-        if not os.path.isdir(os.path.expanduser(source)):
-            raise ValueError(f"--data must be {', '.join(_DATA)} or a folder; there is no folder {source!r}.")
-        return _load_folder(source, size or (28, 28), color or "grayscale", seed)
-    if size is not None or color is not None:
-        raise ValueError(f"--size and --color are for folders of images; {source} has its own.")
-    try:
-        data = vae.load_dataset(source)
-    except vae.DatasetUnavailableError as error:
-        tried = [line[4:] for line in str(error).splitlines() if line.startswith("  - ")]
-        raise OSError(
-            f"MNIST could not be had ({'; '.join(tried)}). Set VAE_DATA_DIR to a folder with mnist.npz, "
-            "or use --data digits."
-        ) from error
-    return data, data.name
-
-
-def _load_folder(folder: str, size: tuple[int, int], color: str, seed: int) -> tuple[Any, str]:
-    from vae.data.folder import load_images
-
+def _load(source: str, size: Any, color: str | None, seed: int) -> Any:
+    """Return a data set by name, or a folder of images, to which alone size and color apply."""
+    if source in _DATA:
+        try:
+            return vae.load_dataset(source)
+        except vae.DatasetUnavailableError as error:
+            raise OSError(
+                f"MNIST could not be had ({'; '.join(error.tried)}). Set VAE_DATA_DIR to a folder with "
+                "mnist.npz, or use --data digits."
+            ) from error
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data = load_images(folder, size, color, seed=seed)
+        data = vae.load_images(source, size or (28, 28), color or "grayscale", seed=seed)
     for warning in caught:
         click.echo(f"Warning: {warning.message}", err=True)
     if not len(data.x_test):
         raise ValueError(f"--data must hold enough images to test on a fifth of each class; got {data}.")
-    click.echo(f"{data}; from {folder}.")
-    return data, os.path.abspath(os.path.expanduser(folder))
-
-
-def _labels(data: Any) -> Any:
-    """Return the labels of the test images, by name where they have names; None where all are one."""
-    if len(data.class_names) == 1 or not data.y_test.any():
-        return None
-    return [data.class_names[label] for label in data.y_test] if data.class_names else data.y_test
+    click.echo(f"{data}; from {source}.")
+    return data
 
 
 # Training
@@ -274,11 +232,9 @@ def _build(image_shape: tuple[int, ...], options: dict[str, Any]) -> Any:
     keras.utils.set_random_seed(options["seed"])
     latent_dim = options["latent_dim"]
     if options["conv"]:
-        from vae.builders import build_conv_decoder, build_conv_encoder
-
         shape = image_shape if len(image_shape) == 3 else (*image_shape, 1)
-        encoder = build_conv_encoder(shape, latent_dim=latent_dim)
-        decoder = build_conv_decoder(latent_dim, image_shape=shape)
+        encoder = vae.build_conv_encoder(shape, latent_dim=latent_dim)
+        decoder = vae.build_conv_decoder(latent_dim, image_shape=shape)
     else:
         pixels = math.prod(image_shape)
         encoder = vae.build_encoder(pixels, latent_dim=latent_dim)
@@ -288,164 +244,46 @@ def _build(image_shape: tuple[int, ...], options: dict[str, Any]) -> Any:
     return model
 
 
-def _make_run(run: Path, model: Any, data: Any, options: dict[str, Any], started: datetime) -> None:
-    """Train, and write everything into the folder `run`, its settings last."""
-    from vae._keras import keras
-    from vae.files.atomic import write_whole
+def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) -> None:
+    """Train, and write everything into the folder of the run, its settings last."""
+    from vae.figures.run import draw_run
 
-    clock, device = time.perf_counter(), vae.describe_device()
+    started, clock, device = datetime.now().astimezone(), time.perf_counter(), vae.describe_device()
     click.echo(device)
-    (run / "figures").mkdir(parents=True, exist_ok=True)
+    run.figures.mkdir(parents=True, exist_ok=True)
     history = model.fit(
         data.x_train,
         batch_size=options["batch_size"],
         epochs=options["epochs"],
         validation_data=data.x_test,
-        checkpoint=run,
+        checkpoint=run.path,
     )
-    write_whole(run / "history.csv", _table(history))
+    run.write_history(history)
     test_loss = model.evaluate(data.x_test, verbose=0, return_dict=True)
-    model.save(run / "model.keras")
-    _draw_figures(run / "figures", model, data, history)
-    settings = {
-        "options": options,
-        "data": _describe_data(data, options["data"]),
-        "seed": options["seed"],
+    model.save(run.model)
+    draw_run(run.figures, model, data, history)
+    facts = {
         "device": device,
-        "backend": keras.backend.backend(),
-        "versions": _versions(),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - clock, 1),
         "test_loss": {name: float(value) for name, value in test_loss.items()},
     }
-    write_whole(run / "settings.json", (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode())
-    (run / "checkpoint.npz").unlink(missing_ok=True)
-    click.echo(_summary(run, settings))
+    run.complete(options, data, facts)
+    click.echo(_summary(run, options, facts))
 
 
-def _table(history: Any) -> bytes:
-    """Return the history as CSV, a row an epoch."""
-    names = sorted(history.history)
-    rows = zip(history.epoch, *(history.history[name] for name in names), strict=True)
-    lines = [",".join(["epoch", *names]), *(",".join(map(repr, row)) for row in rows)]
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _draw_figures(folder: Path, model: Any, data: Any, history: Any) -> None:
-    shape, latent_dim = data.x_test.shape[1:], model.decoder.input_shape[-1]
-    vae.plot_loss(history).savefig(folder / "loss.png")
-    labels = _labels(data)
-    vae.plot_reconstructions(model, data.x_test, labels).savefig(folder / "reconstructions.png")
-    if latent_dim == 2:
-        n = min(30, max(10, _GRID_PIXELS // max(shape[:2])))
-        vae.plot_digit_grid(model, n, image_shape=shape).savefig(folder / "digit_grid.png")
-    else:
-        (folder / "generated.png").write_bytes(_sheet(model.generate(100, seed=0), shape))
-    z_mean, _ = model.encode(data.x_test)
-    # A plane needs two dimensions; of more, a large beta may press all points into one.
-    if latent_dim == 2 or (latent_dim > 2 and (z_mean != z_mean[0]).any()):
-        vae.plot_latent_space(z_mean, labels, static=True).savefig(folder / "latent_space.png")
-
-
-def _describe_data(data: Any, source: str) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "source": source,
-        "training_images": len(data.x_train),
-        "test_images": len(data.x_test),
-        "image_shape": list(data.x_train.shape[1:]),
-        "class_names": list(data.class_names),
-    }
-
-
-def _versions() -> dict[str, str]:
-    from vae._keras import keras
-
-    backend = keras.backend.backend()
-    modules = {"vae": "vae", "keras": "keras", backend: backend, "numpy": "numpy"}
-    versions = {name: getattr(sys.modules.get(module), "__version__", "") for name, module in modules.items()}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
-
-
-def _summary(run: Path, settings: dict[str, Any]) -> str:
-    loss, beta = settings["test_loss"], settings["options"]["beta"]
-    weight = "" if beta == 1 else f"{beta:g} x "
+def _summary(run: RunFolder, options: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Say how the run ended, and what can be done with it."""
+    loss, weight = facts["test_loss"], "" if options["beta"] == 1 else f"{options['beta']:g} x "
     terms = f"reconstruction {loss['reconstruction_loss']:.2f} + {weight}KL {loss['kl_loss']:.2f}"
     name = shlex.quote(str(run))
-    commands = [f"vae generate {name}"] + [f"vae explore {name}"] * (settings["options"]["latent_dim"] == 2)
-    return "\n".join(
-        [
-            f"Test loss {loss['loss']:.2f} nats an image ({terms}), after {settings['seconds']:.0f} s.",
-            f"In {run}: model.keras, history.csv, settings.json and figures/.",
-            "Next: " + "\n      ".join(commands),
-        ]
+    commands = [f"vae generate {name}"] + [f"vae explore {name}"] * (options["latent_dim"] == 2)
+    what_next = "\n      ".join(commands)
+    return (
+        f"Test loss {loss['loss']:.2f} nats an image ({terms}), after {facts['seconds']:.0f} s.\n"
+        f"In {run}: model.keras, history.csv, settings.json and figures/.\n"
+        f"Next: {what_next}"
     )
-
-
-# Runs that are there already
-
-
-class _Settings(NamedTuple):
-    """What is to be known of a run."""
-
-    image_shape: tuple[int, ...]
-    source: str
-    latent_dim: int
-    seed: int
-    options: dict[str, Any]
-
-
-def _read_settings(run: Path) -> _Settings:
-    path = run / "settings.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"RUN must be a complete run of vae train; {run} has no settings.json.")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        shape = tuple(int(size) for size in settings["data"]["image_shape"])
-        if len(shape) not in (2, 3):
-            raise ValueError(f"image_shape is {shape}")
-        source, options = str(settings["data"]["source"]), dict(settings["options"])
-        return _Settings(shape, source, int(options["latent_dim"]), int(settings["seed"]), options)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}).") from error
-
-
-def _sheet(images: "np.ndarray", image_shape: tuple[int, ...]) -> bytes:
-    """Return images side by side on a white sheet, about square, as a PNG."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from vae.data import unscale
-    from vae.figures._shared import clip_pictures
-
-    pictures = unscale(clip_pictures("generated images", images, image_shape))
-    n, height, width, *channels = pictures.shape
-    columns = min(n, math.ceil(math.sqrt(n * height / width)))
-    step_y, step_x = height + _GAP, width + _GAP
-    rows = -(-n // columns)
-    sheet = np.full((rows * step_y + _GAP, columns * step_x + _GAP, *channels), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        y, x = i // columns * step_y + _GAP, i % columns * step_x + _GAP
-        sheet[y : y + height, x : x + width] = picture
-    factor = max(1, round(_SHEET_PIXELS / max(sheet.shape[:2])))
-    png = io.BytesIO()
-    Image.fromarray(sheet.repeat(factor, axis=0).repeat(factor, axis=1)).save(png, "png")
-    return png.getvalue()
-
-
-# Words
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.strerror}: {error.filename}"
-    return str(error) or type(error).__name__
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -7,26 +7,26 @@ four around the pointer. Pictures are PNGs, points 16-bit numbers, everything in
 import base64
 import hashlib
 import html
-import io
 import json
 import math
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae._checks import check_images, check_labels, check_path, check_points
-from vae.data import unscale
-from vae.figures._shared import label_colors, to_mosaic, to_pictures
+from vae._checks import Images, Labels, check_images, check_path, check_points
+from vae.data import to_uint8
+from vae.figures.labels import group_points, label_colors, name_places, number_labels
+from vae.figures.models import check_autoencoder, check_plane
+from vae.figures.mosaic import to_mosaic, to_png
+from vae.figures.shared import to_pictures
 from vae.files.atomic import write_whole
-from vae.training.chunked import Inference
+from vae.model import VAE, Autoencoder, check_vae
 
 # Points along each side. Blended, MNIST's images differ from what the decoder gives by 0.0013 a pixel on
 # average, with the rounding to 8 bits; in the autoencoder's plane, which is wider, by 0.0034.
@@ -35,7 +35,7 @@ _COARSEST_GRID = 8
 _GRID_VALUES = 3_300_000  # pixels times channels of all decoded images: 64 x 64 of 28 x 28
 _MOST_ORIGINALS = 1000
 _ORIGINAL_VALUES = 1_000_000  # likewise; photographs compress far less than digits
-_MOST_NAMES, _LONGEST_NAME = 20, 4  # of labels written into the plane; others would cover it
+_LONGEST_NAME = 4  # of labels written into the plane; longer ones would cover it
 _PRIOR_REACH = 2.5  # sigmas of N(0, I) that the VAE's plane shows at least
 
 
@@ -65,23 +65,38 @@ class Page:
         )
 
 
-class _Network(NamedTuple):
-    """One of the two models: how to call it on the page, and what it computes."""
+class _Plane(NamedTuple):
+    """What the page shows of one model, and how its plane is called there."""
 
-    argument: str
+    argument: str  # of `explore`
+    model: VAE | Autoencoder
     name: str
     axis: str
-    encode: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]  # sigma is None without one
-    decode: Callable[[np.ndarray], np.ndarray]
-    least_reach: float
+    least_reach: float  # from 0, of what is shown of the plane
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Return a row an image: its point, and of a VAE also its sigma."""
+        if isinstance(self.model, VAE):
+            z_mean, z_log_sigma = self.model.encode(images)
+            rows = np.hstack([z_mean, np.exp(z_log_sigma)])  # (images, 4)
+        else:
+            rows = self.model.encode(images)  # (images, 2)
+        return check_points(f"what {self.argument} encodes", rows)
+
+    def decode(self, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the images at points of the plane."""
+        pictures = self.model.decode(points).reshape(-1, *shape)
+        if not np.isfinite(pictures).all():
+            raise ValueError(f"{self.argument} must decode to finite values; got NaN or infinity.")
+        return pictures
 
 
 def explore(
-    model: Any,
-    images: ArrayLike,
-    labels: ArrayLike | None = None,
+    model: VAE,
+    images: Images,
+    labels: Labels | None = None,
     *,
-    autoencoder: Any = None,
+    autoencoder: Autoencoder | None = None,
     path: str | os.PathLike[str] = "latent.html",
     image_shape: tuple[int, ...] | None = None,
     title: str | None = None,
@@ -98,8 +113,7 @@ def explore(
         images: Test images, shape (n, pixels), (n, height, width) or (n, height, width, channels);
             uint8, or floats in [0, 1].
         labels: One label an image, shape (n,), numbers or strings; None draws one colour.
-        autoencoder: A trained model from `build_autoencoder`, latent_dim 2, whose plane the page
-            offers as well; or None.
+        autoencoder: A trained `Autoencoder`, latent_dim 2, whose plane the page offers as well; or None.
         path: Where to write, a name that ends in .html. Folders are made, an old file is replaced.
         image_shape: (height, width), or (height, width, channels) with 1 or 3 channels, for images
             given flat; None takes a square.
@@ -109,11 +123,10 @@ def explore(
         A `Page`, with the file as `path`, which a notebook shows in place.
 
     Raises:
-        TypeError: `model` is no VAE; images of a type other than uint8 or float; a `path` or `title`
-            of a wrong type.
-        ValueError: A latent space that is not 2-D, an `autoencoder` without the layers of
-            `build_autoencoder`, a decoder that gives NaN, another suffix than .html, or images or
-            labels of a wrong shape or range.
+        TypeError: `model` is no VAE, or `autoencoder` no autoencoder; images of a type other than uint8
+            or float; a `path` or `title` of a wrong type.
+        ValueError: A latent space that is not 2-D, a decoder that gives NaN, another suffix than .html,
+            or images or labels of a wrong shape or range.
 
     Example:
         >>> import numpy as np, tempfile, vae
@@ -129,26 +142,29 @@ def explore(
         raise TypeError(f"title must be a string or None; got {title!r}.")
     array = check_images("images", images)
     shape = to_pictures("images", array, image_shape, n=1).shape[1:]
-    legend = _legend(labels, len(array))
-    networks = [_vae(model)] if autoencoder is None else [_vae(model), _autoencoder(autoencoder)]
-    for network in networks:
-        _check_network(network, array[:1], shape)
+    names, numbers = ([], np.zeros(len(array), int)) if labels is None else number_labels(labels, len(array))
+    planes = [_Plane("model", check_vae("model", model), "VAE", "z", _PRIOR_REACH)]
+    if autoencoder is not None:
+        check_autoencoder("autoencoder", autoencoder)
+        planes.append(_Plane("autoencoder", autoencoder, "Autoencoder", "code", 0.0))
+    for plane in planes:
+        check_plane(plane.argument, plane.model, array)
 
     most = min(_MOST_ORIGINALS, max(1, _ORIGINAL_VALUES // math.prod(shape)))
     chosen = np.linspace(0, len(array) - 1, min(len(array), most)).astype(int)
+    written = labels if all(len(name) <= _LONGEST_NAME for name in names) else None
     data = {
-        **legend,
+        "names": names,
+        "colors": label_colors(max(1, len(names))),
+        "which": numbers.tolist(),
         "shape": shape,
         "chosen": chosen.tolist(),
         "originals": _sheet(to_pictures("images", array[chosen], image_shape)),
-        "planes": [_plane(network, array, chosen, shape, legend) for network in networks],
+        "planes": [_describe(plane, array, chosen, shape, written) for plane in planes],
     }
     content = _fill(f"Latent plane of {len(array):,} images" if title is None else title, data)
     write_whole(target, content.encode(errors="replace"))  # half a surrogate pair, say
     return Page(target, content)
-
-
-# Checks, before anything expensive happens
 
 
 def _check_path(path: Any) -> Path:
@@ -158,104 +174,31 @@ def _check_path(path: Any) -> Path:
     return path
 
 
-def _check_network(network: _Network, images: np.ndarray, shape: tuple[int, ...]) -> None:
-    points, _ = network.encode(images)
-    if np.ndim(points) != 2 or points.shape[1] != 2:
-        raise ValueError(
-            f"{network.argument} must have 2 latent dimensions to explore; got shape {np.shape(points)[1:]}."
-        )
-    pixels = network.decode(np.zeros((1, 2), np.float32)).size
-    if pixels != math.prod(shape):
-        raise ValueError(
-            f"{network.argument} must decode to images of {math.prod(shape)} values, as images are; "
-            f"got {pixels}."
-        )
-
-
-# The two models
-
-
-def _vae(model: Any) -> _Network:
-    if not hasattr(model, "encode") or not hasattr(model, "decode"):
-        raise TypeError(f"model must be a vae.VAE; got {type(model).__name__}.")
-
-    def encode(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        z_mean, z_log_sigma = model.encode(images)
-        return z_mean, np.exp(z_log_sigma)
-
-    return _Network("model", "VAE", "z", encode, model.decode, _PRIOR_REACH)
-
-
-def _autoencoder(autoencoder: Any) -> _Network:
-    try:
-        encoder, decoder = (autoencoder.get_layer(name) for name in ("Encoder-Model", "Decoder-Model"))
-    except (AttributeError, ValueError):
-        raise ValueError(
-            f'autoencoder must have layers "Encoder-Model" and "Decoder-Model", as build_autoencoder '
-            f"gives it; got {type(autoencoder).__name__}."
-        ) from None
-    compute, decode = Inference(encoder), Inference(decoder)
-    shape = encoder.input_shape[1:]
-
-    def encode(images: np.ndarray) -> tuple[np.ndarray, None]:
-        if images[0].size != math.prod(shape):
-            raise ValueError(
-                f"autoencoder must take images of {images[0].size} values, as images are; got {shape}."
-            )
-        return compute(images.reshape(-1, *shape))[0], None
-
-    return _Network("autoencoder", "Autoencoder", "code", encode, lambda z: decode(z)[0], 0.0)
-
-
 # What the page is told
 
 
-def _legend(labels: ArrayLike | None, n: int) -> dict[str, Any]:
-    """Return names, their colours, and for each image which name it has; no names without labels."""
-    if labels is None:
-        return {"names": [], "colors": label_colors(1), "which": [0] * n}
-    names, which = np.unique(check_labels("labels", labels, n), return_inverse=True)
-    colors = label_colors(len(names))
-    return {"names": [str(name) for name in names], "colors": colors, "which": which.tolist()}
-
-
-def _plane(
-    network: _Network,
-    images: np.ndarray,
-    chosen: np.ndarray,
-    shape: tuple[int, ...],
-    legend: dict[str, Any],
+def _describe(
+    plane: _Plane, images: np.ndarray, chosen: np.ndarray, shape: tuple[int, ...], labels: Labels | None
 ) -> dict[str, Any]:
-    points, sigma = network.encode(images)
-    rows = check_points(
-        f"what {network.argument} encodes", points if sigma is None else np.hstack([points, sigma])
-    )
+    """Return what the page is told of a plane; the names of `labels` are written into it."""
+    rows = plane.encode(images)
     points = rows[:, :2]
-    left, bottom, side = _square(points, network.least_reach)
+    left, bottom, side = _square(points, plane.least_reach)
     place = (points - [left, bottom]) / side
-    size = math.isqrt(_GRID_VALUES // math.prod(shape))
-    size = max(_COARSEST_GRID, min(_FINEST_GRID, size))
+    size = max(_COARSEST_GRID, min(_FINEST_GRID, math.isqrt(_GRID_VALUES // math.prod(shape))))
     return {
-        "id": network.name.lower(),
-        "name": network.name,
-        "axis": network.axis,
+        "id": plane.name.lower(),
+        "name": plane.name,
+        "axis": plane.axis,
         "square": [left, bottom, side],
         "points": _base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
         "beyond": int(((place < 0) | (place > 1)).any(axis=1).sum()),
-        "medians": _medians(points, legend),
+        "medians": [(x, y) for _, x, y in name_places(group_points(points, labels))],
         "numbers": [[float(f"{number:.5g}") for number in row] for row in rows[chosen].tolist()],
-        "reconstructions": _sheet(_decode(network, points[chosen], shape)),
+        "reconstructions": _sheet(plane.decode(points[chosen], shape)),
         "size": size,
-        "grid": _grid(network, (left, bottom, side), size, shape),
+        "grid": _grid(plane, (left, bottom, side), size, shape),
     }
-
-
-def _medians(points: np.ndarray, legend: dict[str, Any]) -> list[list[float]]:
-    """Return where to write each name; nowhere if they are too many or too long."""
-    names, which = legend["names"], np.asarray(legend["which"])
-    if len(names) > _MOST_NAMES or any(len(name) > _LONGEST_NAME for name in names):
-        return []
-    return [np.median(points[which == k], axis=0).tolist() for k in range(len(names))]
 
 
 def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float]:
@@ -276,14 +219,7 @@ def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float
     return float(left), float(bottom), side
 
 
-def _decode(network: _Network, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    pictures = np.asarray(network.decode(points)).reshape(-1, *shape)
-    if not np.isfinite(pictures).all():
-        raise ValueError(f"{network.argument} must decode to finite values; got NaN or infinity.")
-    return pictures
-
-
-def _grid(network: _Network, square: tuple[float, float, float], size: int, shape: tuple[int, ...]) -> str:
+def _grid(plane: _Plane, square: tuple[float, float, float], size: int, shape: tuple[int, ...]) -> str:
     """Decode a grid of size x size points, from the square's lower left corner to its upper right one.
 
     One tile holds one pixel of all images, not all pixels of one: along the plane a pixel changes
@@ -292,7 +228,7 @@ def _grid(network: _Network, square: tuple[float, float, float], size: int, shap
     left, bottom, side = square
     steps = np.linspace(0, side, size)
     x, y = np.meshgrid(left + steps, bottom + steps)
-    pictures = _decode(network, np.stack([x.ravel(), y.ravel()], axis=1), shape)
+    pictures = plane.decode(np.stack([x.ravel(), y.ravel()], axis=1), shape)
     tiles = pictures.reshape(size, size, *shape)  # (rows, columns, height, width, ...)
     by_pixel = tiles.swapaxes(0, 2).swapaxes(1, 3)
     return _png(to_mosaic(by_pixel.reshape(-1, size, size, *shape[2:]), shape[1]))
@@ -300,16 +236,11 @@ def _grid(network: _Network, square: tuple[float, float, float], size: int, shap
 
 def _sheet(pictures: np.ndarray) -> str:
     """Return pictures side by side, row by row, in a sheet about as high as wide."""
-    columns = math.isqrt(len(pictures) - 1) + 1
-    missing = -len(pictures) % columns
-    padded = np.concatenate([pictures, np.zeros((missing, *pictures.shape[1:]), pictures.dtype)])
-    return _png(to_mosaic(padded, columns))
+    return _png(to_mosaic(pictures, columns=math.isqrt(len(pictures) - 1) + 1))
 
 
 def _png(picture: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(unscale(picture)).save(file, "png", optimize=True)
-    return _base64(file.getvalue())
+    return _base64(to_png(Image.fromarray(to_uint8(picture))))
 
 
 def _base64(content: bytes) -> str:

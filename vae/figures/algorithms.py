@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
 from vae._checks import check_flag
-from vae.figures._shared import Picture
+from vae.figures.shared import INK, Picture
 
 # Family: (what it does, its groups). Group: (what it does, its algorithms).
 ALGORITHMS = {
@@ -76,7 +76,7 @@ ALGORITHMS = {
 FAMILY_COLOURS = ("#A9C4DE", "#A8D3C2", "#E6DDA4", "#CFBCDD", "#BFC5CC")  # muted, safe for the colour-blind
 TITLE = "Machine-learning algorithms"
 GROUP, ALGORITHM = "Autoencoders", "Variational autoencoder"  # what the map is drawn for
-HIGHLIGHT, STRONG, INK = "#E8863A", "#A63603", "#1F2933"
+HIGHLIGHT, STRONG = "#E8863A", "#A63603"
 ROTATION = 14  # degrees: brings the autoencoders, which come last, to the right, where text lies level
 RINGS = (0.0, 0.18, 0.46, 0.72, 1.0)  # radii of the static map; plotly's rings are all of one width
 

@@ -1,52 +1,29 @@
-"""Diagrams: a Keras model layer by layer, and the variational autoencoder in one picture.
-
-Keras writes a model as Graphviz text; the wheels of `pygraphviz` carry Graphviz itself, so that no
-system program is needed to draw it.
-"""
+"""Diagrams of Keras models, layer by layer: Keras writes a model as Graphviz text, which is dressed here."""
 
 import base64
-import contextlib
 import html
 import io
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydot
-from matplotlib import get_data_path
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
-from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae._checks import as_array, check_path, check_positive_int
-from vae._keras import _stderr_held_back, keras
-from vae.figures._shared import Picture, to_pictures
+from vae._checks import check_path, check_positive_int
+from vae._keras import keras, origin
+from vae.figures.rendering import render
+from vae.figures.shared import AMBER, GREY, INK, PALE
 from vae.files.atomic import write_whole
+from vae.training.image_model import ImageModel
 
 SUFFIXES = (".png", ".svg", ".pdf")
-INK, GREY = "#1F2933", "#5B6773"
-BLUE, AMBER, GREEN, PALE = "#D6E4F2", "#FBD9A5", "#D5EBDD", "#F3F5F7"
 # DejaVu comes with matplotlib and Verdana is as wide, so text fits its box wherever an SVG is shown.
 FONT = "DejaVu Sans,Verdana,sans-serif"
-
-ARROWS = (  # of the architecture: from, to
-    ((1.7, 0), (2.4, 0)),
-    ((4.4, 0.4), (5.0, 0.9)),
-    ((4.4, -0.4), (5.0, -0.9)),
-    ((6.8, 0.9), (7.6, 0.25)),
-    ((6.8, -0.9), (7.6, -0.25)),
-    ((8.0, -1.55), (8.0, -0.4)),
-    ((8.4, 0), (9.0, 0)),
-    ((11.0, 0), (11.35, 0)),
-)
 
 
 @dataclass(frozen=True)
@@ -76,8 +53,8 @@ def plot_model(
 ) -> Diagram:
     """Draw a Keras model layer by layer: names, activations, and shapes in and out.
 
-    Nested models are drawn opened up, each in a frame. A model that consists of an `encoder` and a
-    `decoder`, such as `vae.VAE`, is drawn as the two joined at z. No system program is needed.
+    Nested models are drawn opened up, each in a frame. A `VAE` or an `Autoencoder` is drawn as its
+    encoder and its decoder, joined at z. No system program is needed.
 
     Args:
         model: Any built Keras model.
@@ -104,9 +81,9 @@ def plot_model(
     target = None if to_file is None else _check_target(to_file)
     dpi = check_positive_int("dpi", dpi)
     text = _to_dot(model)
-    svg, png = _render(text, "svg"), _render(text.replace("{", f"{{\ndpi={dpi};", 1), "png")
+    svg, png = render(text, "svg"), render(text.replace("{", f"{{\ndpi={dpi};", 1), "png")
     if target is not None:
-        contents = {".svg": svg, ".png": png}.get(target.suffix.lower()) or _render(text, "pdf")
+        contents = {".svg": svg, ".png": png}.get(target.suffix.lower()) or render(text, "pdf")
         write_whole(target, contents)
     return Diagram(model.name, svg.decode("utf-8"), png)
 
@@ -127,20 +104,18 @@ def _check_target(to_file: str | os.PathLike[str]) -> Path:
 
 def _to_dot(model: keras.Model) -> str:
     """Return the model as Graphviz text: Keras's graph in our own dress."""
-    if halves := _halves(model):
-        dot = pydot.Dot()
-        for half in halves:
-            dot.add_subgraph(keras.utils.model_to_dot(half, expand_nested=True, subgraph=True))
-        z, decoder_input = halves[0].outputs[-1], halves[1].inputs[0]
-        dot.add_edge(pydot.Edge(_key(_origin(z)), _key(_origin(decoder_input))))
+    if isinstance(model, ImageModel):
+        parts = [_functional(model.encoder), _functional(model.decoder)]
+        dot = _joined(*parts)
     elif model.built:
+        parts = [model]
         dot = keras.utils.model_to_dot(model, expand_nested=True)
     else:
         raise ValueError(f"model must be built, so that its shapes are known; {model.name!r} is not.")
     dot.set("concentrate", "false")  # merged arrows hide where they come from
     dot.set("splines", "spline")
     dot.set("ranksep", "0.3")  # inches between layers
-    operations = {_key(operation): operation for part in halves or [model] for operation in _operations(part)}
+    operations = {_key(operation): operation for part in parts for operation in _operations(part)}
     _dress(dot, operations)
     # Ids change from run to run, the drawing must not.
     names = {
@@ -149,22 +124,29 @@ def _to_dot(model: keras.Model) -> str:
     return re.sub(r"\b\d+\b", lambda match: names.get(match[0], match[0]), dot.to_string())
 
 
-def _halves(model: keras.Model) -> list[keras.Model]:
-    """Return encoder and decoder of a model that consists of the two, or nothing."""
-    halves: list[Any] = [getattr(model, name, None) for name in ("encoder", "decoder")]
-    if all(isinstance(half, keras.Model) and half.built and getattr(half, "inputs", None) for half in halves):
-        return [keras.Model(half.inputs, half.outputs, name=half.name) for half in halves]
-    return []
+def _functional(network: keras.Model) -> keras.Model:
+    """Return a network with its input layer, which a `Sequential` hides: the edge from z goes there."""
+    return keras.Model(network.inputs, network.outputs, name=network.name)
+
+
+def _joined(encoder: keras.Model, decoder: keras.Model) -> Any:
+    """Return the graphs of encoder and decoder in one, with an edge from z to where it goes in."""
+    dot = pydot.Dot()
+    for network in (encoder, decoder):
+        dot.add_subgraph(keras.utils.model_to_dot(network, expand_nested=True, subgraph=True))
+    z, entry = _layer_of(encoder.outputs[-1]), _layer_of(decoder.inputs[0])
+    dot.add_edge(pydot.Edge(_key(z), _key(entry)))
+    return dot
 
 
 def _key(operation: Any) -> str:
     return str(id(operation))  # as Keras names its nodes
 
 
-def _origin(tensor: Any) -> Any:
+def _layer_of(tensor: Any) -> Any:
     """Return the layer, however deeply nested, that a symbolic tensor comes from."""
-    operation, _, index = tensor._keras_history
-    return _origin(operation.outputs[index]) if isinstance(operation, keras.Model) else operation
+    operation, index = origin(tensor)
+    return _layer_of(operation.outputs[index]) if isinstance(operation, keras.Model) else operation
 
 
 def _operations(model: keras.Model) -> Iterator[Any]:
@@ -242,131 +224,3 @@ def _shapes(operation: Any) -> str:
     return " → ".join(
         ", ".join(str(tuple(tensor.shape)) for tensor in keras.tree.flatten(end)) for end in ends
     )
-
-
-# From Graphviz text to pictures
-
-
-def _render(text: str, file_format: str) -> bytes:
-    failures = []
-    with _bundled_fonts(), _stderr_held_back():  # fontconfig grumbles there about files of the system
-        for draw in (_draw_with_pygraphviz, _draw_with_program):
-            try:
-                return draw(text, file_format)
-            except Exception as error:  # whatever goes wrong with the one, the other may work
-                failures.append(f"{type(error).__name__}: {error}")
-    raise RuntimeError(
-        "Drawing a model needs Graphviz: run `pip install pygraphviz`, whose wheels contain it, or install "
-        f"Graphviz's program `dot`. What was tried: {'; '.join(failures)}"
-    )
-
-
-def _draw_with_pygraphviz(text: str, file_format: str) -> bytes:
-    import pygraphviz  # has no wheel for some machines
-
-    return pygraphviz.AGraph(string=text).draw(format=file_format, prog="dot")
-
-
-def _draw_with_program(text: str, file_format: str) -> bytes:
-    import graphviz
-
-    return graphviz.Source(text).pipe(format=file_format, quiet=True)
-
-
-@contextlib.contextmanager
-def _bundled_fonts() -> Iterator[None]:
-    """Let Graphviz find matplotlib's fonts: a bare container has no others and would draw empty boxes."""
-    if "FONTCONFIG_FILE" in os.environ:
-        yield
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "fonts.conf")
-        config.write_text(
-            '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
-            '<include ignore_missing="yes">/etc/fonts/fonts.conf</include>'
-            f"<dir>{html.escape(get_data_path())}/fonts/ttf</dir></fontconfig>",
-            encoding="utf-8",
-        )
-        os.environ["FONTCONFIG_FILE"] = str(config)
-        try:
-            yield
-        finally:
-            del os.environ["FONTCONFIG_FILE"]
-
-
-# The variational autoencoder in one picture
-
-
-def plot_architecture(image: ArrayLike | None = None, reconstruction: ArrayLike | None = None) -> Figure:
-    """Draw how a variational autoencoder works: image, encoder, sampling, decoder, reconstruction.
-
-    The encoder turns image x into a Gaussian; z is drawn from it by the reparameterisation trick
-    (Kingma & Welling 2014, arXiv 1312.6114, section 2.4); the decoder turns z into an image.
-
-    Args:
-        image: One image to show on the left, shape (height, width); None draws a plain box.
-        reconstruction: One image to show on the right, likewise.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        TypeError: An image of a type other than uint8 or float.
-        ValueError: An image of a wrong shape or range.
-
-    Example:
-        >>> import vae
-        >>> figure = vae.plot_architecture()
-        >>> figure.savefig("architecture.png")  # doctest: +SKIP
-    """
-    figure = Picture(figsize=(11, 3.8))
-    axes = figure.add_subplot(xlim=(-0.02, 13.07), ylim=(-2.1, 2.25), aspect="equal")
-    axes.set_axis_off()
-    for start, end in ARROWS:
-        axes.annotate(
-            "", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
-        )
-    _draw_end(axes, 0.85, "$x$", "image", image)
-    _draw_block(axes, (3.4, 0), 2, (2.7, 1.5), BLUE, "encoder\n$q\\,(z\\,|\\,x)$")
-    _draw_block(axes, (5.9, 0.9), 1.8, (0.8, 0.8), AMBER, r"$\mathtt{z\_mean}$")
-    _draw_block(axes, (5.9, -0.9), 1.8, (0.8, 0.8), AMBER, r"$\mathtt{z\_log\_sigma}$")
-    _draw_block(axes, (8, 0), 0.8, (0.8, 0.8), AMBER, "$z$")
-    _draw_block(axes, (10, 0), 2, (1.5, 2.7), GREEN, "decoder\n$p\\,(x\\,|\\,z)$")
-    _draw_end(axes, 12.2, r"$\hat{x}$", "reconstruction", reconstruction)
-    _write(axes, (8, -1.85), r"$\epsilon \sim \mathcal{N}(0, I)$")
-    _write(axes, (7, 2), r"$z = \mathtt{z\_mean} + \exp(\mathtt{z\_log\_sigma}) \cdot \epsilon$")
-    return figure
-
-
-def _draw_end(axes: Axes, x: float, symbol: str, name: str, image: ArrayLike | None) -> None:
-    """Draw one end of the chain: the image, or a plain box in its place, and its name below."""
-    if image is None:
-        _draw_block(axes, (x, 0), 1.7, (1.7, 1.7), PALE, symbol)
-    else:
-        picture = to_pictures(name, as_array(name, image)[np.newaxis])[0]
-        height, width = (0.85 * size / max(picture.shape[:2]) for size in picture.shape[:2])
-        extent = (x - width, x + width, -height, height)
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent, zorder=2)
-    _write(axes, (x, -1.25), name if image is None else f"{name} {symbol}", va="baseline")
-
-
-def _draw_block(
-    axes: Axes,
-    centre: tuple[float, float],
-    width: float,
-    heights: tuple[float, float],
-    colour: str,
-    text: str,
-) -> None:
-    """Draw a block as high as `heights` say on its left and on its right."""
-    x, y = centre
-    left, right = heights[0] / 2, heights[1] / 2
-    corners = [(-width / 2, -left), (-width / 2, left), (width / 2, right), (width / 2, -right)]
-    axes.add_patch(
-        Polygon([(x + dx, y + dy) for dx, dy in corners], facecolor=colour, edgecolor=GREY, zorder=2)
-    )
-    _write(axes, centre, text)
-
-
-def _write(axes: Axes, at: tuple[float, float], text: str, va: str = "center") -> None:
-    axes.text(*at, text, ha="center", va=va, color=INK, fontsize=12, linespacing=1.6, zorder=3)

@@ -1,17 +1,30 @@
 """Pictures of digits: from the data set, decoded from the latent space, and reconstructed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
 
-from vae._checks import as_array, as_float, check_choice, check_labels, check_points, check_positive_int
-from vae.data import flatten
-from vae.figures._shared import Picture, clip_pictures, draw_picture, to_mosaic, to_pictures
+from vae._checks import (
+    Images,
+    Labels,
+    Points,
+    as_array,
+    as_float,
+    check_choice,
+    check_labels,
+    check_points,
+    check_positive_int,
+)
+from vae._keras import keras
+from vae.figures.models import check_image_model
+from vae.figures.mosaic import to_mosaic
+from vae.figures.shared import Picture, clip_pictures, draw_picture, to_pictures
+from vae.model import VAE
+from vae.training.image_model import ImageModel
 
 Shape = tuple[int, ...] | None
 
@@ -20,7 +33,7 @@ _MOST_TICKS = 10
 
 
 def plot_digits(
-    images: ArrayLike, labels: ArrayLike | None = None, *, n: int = 10, image_shape: Shape = None
+    images: Images, labels: Labels | None = None, *, n: int = 10, image_shape: Shape = None
 ) -> Figure:
     """Draw the first `n` images, ten in a row, each under its label.
 
@@ -48,11 +61,11 @@ def plot_digits(
     return _draw_cells(pictures, min(len(pictures), _PER_ROW), _titles(labels, len(np.asarray(images)))[:n])
 
 
-def plot_digit(model: Any, z: ArrayLike, *, image_shape: Shape = None) -> Figure:
+def plot_digit(model: keras.Model, z: Points, *, image_shape: Shape = None) -> Figure:
     """Decode one point of the latent space and draw the image under its coordinates.
 
     Args:
-        model: A `vae.VAE`, or a Keras decoder.
+        model: A `VAE`, an `Autoencoder`, or a Keras decoder.
         z: The point, shape (latent_dim,) or (1, latent_dim).
         image_shape: (height, width) or (height, width, channels); None infers a square.
 
@@ -60,7 +73,7 @@ def plot_digit(model: Any, z: ArrayLike, *, image_shape: Shape = None) -> Figure
         A matplotlib `Figure` with one axes.
 
     Raises:
-        TypeError: `model` is neither a VAE nor a decoder.
+        TypeError: `model` is no VAE, autoencoder or decoder.
         ValueError: `z` is not one finite point of the model's latent size, or `image_shape` does not fit.
 
     Example:
@@ -68,15 +81,17 @@ def plot_digit(model: Any, z: ArrayLike, *, image_shape: Shape = None) -> Figure
         >>> vae.plot_digit(vae.build_decoder(), [0.5, -1.2]).axes[0].get_title()
         'z = (0.50, -1.20)'
     """
-    point = check_points("z", np.atleast_2d(as_array("z", z)), _latent_dim(model))
+    decode, latent_dim = _decoder(model)
+    point = check_points("z", np.atleast_2d(as_array("z", z)), latent_dim)
     if len(point) != 1:
         raise ValueError(f"z must be one point, shape (latent_dim,) or (1, latent_dim); got {point.shape}.")
-    shown = [_number(value) for value in point[0, :4]] + ["..."] * (point.shape[1] > 4)
-    return _draw_cells(_decode(model, point, image_shape), 1, [f"z = ({', '.join(shown)})"], inches=3)
+    shown = [_two_decimals(value) for value in point[0, :4]] + ["..."] * (latent_dim > 4)
+    picture = clip_pictures("decoded images", decode(point), image_shape)
+    return _draw_cells(picture, 1, [f"z = ({', '.join(shown)})"], inches=3)
 
 
 def plot_digit_grid(
-    model: Any,
+    model: keras.Model,
     n: int = 30,
     *,
     spacing: Literal["even", "quantiles"] = "even",
@@ -90,7 +105,7 @@ def plot_digit_grid(
     was decoded; z grows to the right and upwards. All images come from one decode call.
 
     Args:
-        model: A `vae.VAE`, or a Keras decoder, with a latent space of at least 2 dimensions.
+        model: A `VAE`, an `Autoencoder`, or a Keras decoder, of at least 2 latent dimensions.
         n: Images along each side.
         spacing: "even" steps between the `limits`; or "quantiles" of the prior N(0, 1), from 5 % to
             95 %, so that every image stands for an equal share of the prior.
@@ -102,7 +117,7 @@ def plot_digit_grid(
         A matplotlib `Figure` with one axes that holds one image.
 
     Raises:
-        TypeError: `model` is neither a VAE nor a decoder.
+        TypeError: `model` is no VAE, autoencoder or decoder.
         ValueError: A latent space of 1 dimension, or an `n`, `spacing`, `limits` or `axes` that
             is not as described.
 
@@ -111,13 +126,13 @@ def plot_digit_grid(
         >>> vae.plot_digit_grid(vae.build_decoder(), n=5).axes[0].images[0].get_array().shape
         (140, 140)
     """
-    n, latent_dim = check_positive_int("n", n), _latent_dim(model)
+    n, (decode, latent_dim) = check_positive_int("n", n), _decoder(model)
     across, up = _check_axes(axes, latent_dim)
     coordinates = _coordinates(n, spacing, limits)
     z = np.zeros((n, n, latent_dim), np.float32)
     z[:, :, across] = coordinates
     z[:, :, up] = coordinates[::-1, None]  # the first row of an image is the top one
-    pictures = _decode(model, z.reshape(n * n, latent_dim), image_shape)
+    pictures = clip_pictures("decoded images", decode(z.reshape(n * n, latent_dim)), image_shape)
     mosaic, (height, width) = to_mosaic(pictures, n), pictures.shape[1:3]
 
     # With fewer dots than pixels, pixels would be dropped: large mosaics get more dots.
@@ -136,9 +151,9 @@ def plot_digit_grid(
 
 
 def plot_reconstructions(
-    model: Any,
-    images: ArrayLike,
-    labels: ArrayLike | None = None,
+    model: ImageModel,
+    images: Images,
+    labels: Labels | None = None,
     *,
     n: int = 10,
     image_shape: Shape = None,
@@ -148,7 +163,7 @@ def plot_reconstructions(
     A VAE's reconstruction is decode(z_mean): nothing is sampled.
 
     Args:
-        model: A `vae.VAE`, or a Keras autoencoder from flat images to flat images.
+        model: A `VAE` or an `Autoencoder`.
         images: As in `plot_digits`.
         labels: One label an image, shape (images,).
         n: How many to draw; fewer where there are fewer.
@@ -159,45 +174,40 @@ def plot_reconstructions(
 
     Raises:
         TypeError: `model` is neither a VAE nor an autoencoder; images of a type other than uint8 or float.
-        ValueError: As in `plot_digits`, or a model whose output does not fit the images.
+        ValueError: As in `plot_digits`, or images of another size than the model takes.
 
     Example:
         >>> import numpy as np, vae
         >>> len(vae.plot_reconstructions(vae.build_autoencoder(), np.zeros((3, 784))).axes)
         6
     """
+    check_image_model("model", model)
     pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
     array = np.asarray(images)
     titles = _titles(labels, len(array))[: len(pictures)]
-    if hasattr(model, "reconstruct"):
-        output, row_name = model.reconstruct(array[: len(pictures)]), "reconstruction\nfrom z_mean"
-    elif hasattr(model, "predict"):
-        wanted = getattr(model, "input_shape", None)
-        if wanted is not None and tuple(wanted[1:]) != (pictures[0].size,):
-            raise ValueError(f"model must take images of {pictures[0].size} pixels; got {wanted}.")
-        output, row_name = model.predict(flatten(array[: len(pictures)]), verbose=0), "reconstruction"
-    else:
-        raise TypeError(f"model must be a vae.VAE or a Keras autoencoder; got {type(model).__name__}.")
+    output = model.reconstruct(model.shape_images("images", array[: len(pictures)]))
+    row_name = "reconstruction\nfrom z_mean" if isinstance(model, VAE) else "reconstruction"
     rows = np.concatenate([pictures, clip_pictures("reconstructions", output, pictures.shape[1:])])
     return _draw_cells(rows, len(pictures), titles, ["image", row_name])
 
 
-def _titles(labels: ArrayLike | None, n: int) -> list[str]:
+def _titles(labels: Labels | None, n: int) -> list[str]:
     if labels is None:
         return []
     return [str(label).replace("$", r"\$") for label in check_labels("labels", labels, n)]
 
 
-def _latent_dim(model: Any) -> int:
-    decoder = getattr(model, "decoder", model)
-    if not hasattr(decoder, "input_shape"):
-        raise TypeError(f"model must be a vae.VAE or a built Keras decoder; got {type(model).__name__}.")
-    return int(decoder.input_shape[-1])
-
-
-def _decode(model: Any, z: np.ndarray, image_shape: Shape) -> np.ndarray:
-    output = model.decode(z) if hasattr(model, "decode") else model.predict(z, verbose=0)
-    return clip_pictures("decoded images", output, image_shape)
+def _decoder(model: Any) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """Return what decodes latent points, and how many dimensions these have."""
+    if isinstance(model, ImageModel):
+        return model.decode, model.decoder.input_shape[-1]
+    if isinstance(model, keras.Model) and getattr(model, "inputs", None):  # else it is not built yet
+        shapes = [tuple(tensor.shape) for tensor in model.inputs]
+        if len(shapes) == len(model.outputs) == 1 and len(shapes[0]) == 2:  # a VAE's encoder has 3 outputs
+            return lambda z: model.predict(z, verbose=0), shapes[0][1]
+    raise TypeError(
+        f"model must be a vae.VAE, a vae.Autoencoder or a built Keras decoder; got {type(model).__name__}."
+    )
 
 
 def _check_axes(axes: Sequence[int], latent_dim: int) -> tuple[int, int]:
@@ -231,7 +241,7 @@ def _ticks(coordinates: np.ndarray, spacing: str) -> tuple[Sequence[float], list
         return np.interp(inside, coordinates, np.arange(n)).tolist(), [f"{value:g}" for value in inside]
     step = -(-n // _MOST_TICKS)
     cells = range((n - 1) % step // 2, n, step)  # as far from the first cell as from the last
-    return cells, [_number(coordinates[cell]) for cell in cells]
+    return cells, [_two_decimals(coordinates[cell]) for cell in cells]
 
 
 def _draw_cells(
@@ -253,5 +263,5 @@ def _draw_cells(
     return figure
 
 
-def _number(value: float) -> str:
+def _two_decimals(value: float) -> str:
     return f"{round(float(value), 2) + 0.0:.2f}"  # + 0.0 turns -0.00 into 0.00

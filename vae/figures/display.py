@@ -16,6 +16,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from vae._checks import check_path
+from vae.figures.mosaic import to_png
 from vae.files.atomic import write_whole
 
 _DPI = 110
@@ -88,13 +89,13 @@ def _draw_both(plot: Callable[..., Any], args: Any, kwargs: Any) -> tuple[go.Fig
 
 def _bundle(figure: go.Figure, twin: Figure) -> dict[str, Any]:
     """Return one output in three kinds. None is HTML, which would win over the PNG and go blank."""
-    drawn, png = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     twin.savefig(drawn, format="png", dpi=_DPI)
     # 256 colours look the same, in a third of the bytes, and a notebook holds many figures.
-    Image.open(drawn).convert("RGB").quantize(dither=Image.Dither.NONE).save(png, "png", optimize=True)
+    picture = Image.open(drawn).convert("RGB").quantize(dither=Image.Dither.NONE)
     return {
         "application/vnd.plotly.v1+json": {**json.loads(figure.to_json()), "config": _CONFIG},
-        "image/png": base64.b64encode(png.getvalue()).decode("ascii"),
+        "image/png": base64.b64encode(to_png(picture)).decode("ascii"),
         "text/plain": f"Interactive figure: {figure.layout.title.text or 'untitled'}",
     }
 

@@ -1,7 +1,6 @@
 """The film of a training run: the latent plane and what it decodes to, epoch by epoch."""
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,11 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from vae._checks import check_flag
-from vae.data import unscale
-from vae.figures._shared import Picture, draw_picture, to_mosaic, to_pictures
-from vae.figures.latent import draw_legend, draw_points, group_points
+from vae.callbacks import TrainingFilm
+from vae.data import to_uint8
+from vae.figures.labels import draw_legend, draw_points, group_points
+from vae.figures.mosaic import to_mosaic, to_png
+from vae.figures.shared import Picture, draw_picture, to_pictures
 
 _MILLISECONDS = 400  # a frame
 _STILLS = 4  # of the static twin
@@ -21,7 +22,7 @@ _SHADES = 32
 
 
 def plot_training_film(
-    film: Any, *, static: bool = False, image_shape: tuple[int, ...] | None = None
+    film: TrainingFilm, *, static: bool = False, image_shape: tuple[int, ...] | None = None
 ) -> go.Figure | Figure:
     """Show what a `TrainingFilm` recorded: the latent plane beside the decoded grid, frame by frame.
 
@@ -47,7 +48,7 @@ def plot_training_film(
         >>> len(vae.plot_training_film(film).frames)
         3
     """
-    if not hasattr(film, "grids"):
+    if not isinstance(film, TrainingFilm):
         raise TypeError(f"film must be a vae.TrainingFilm; got {type(film).__name__}.")
     if not film.epochs:
         raise ValueError("film must hold frames; pass it to fit(callbacks=[film]) first.")
@@ -56,13 +57,13 @@ def plot_training_film(
     return (_draw_stills if check_flag("static", static) else _draw_film)(film, mosaics, reach)
 
 
-def _title(film: Any, i: int) -> str:
+def _title(film: TrainingFilm, i: int) -> str:
     if film.losses[i] is None:
         return "before training"
     return f"epoch {film.epochs[i]}, loss {film.losses[i]:.2f}"
 
 
-def _draw_film(film: Any, mosaics: list[np.ndarray], reach: float) -> go.Figure:
+def _draw_film(film: TrainingFilm, mosaics: list[np.ndarray], reach: float) -> go.Figure:
     figure = make_subplots(1, 2, subplot_titles=["z_mean of each image", "decoded grid of points"])
     limit = film.limit
     figure.add_traces(_traces(film, 0))
@@ -98,7 +99,7 @@ def _draw_film(film: Any, mosaics: list[np.ndarray], reach: float) -> go.Figure:
     )
 
 
-def _traces(film: Any, i: int) -> list[go.Scattergl]:
+def _traces(film: TrainingFilm, i: int) -> list[go.Scattergl]:
     groups = group_points(film.z_mean[i], film.labels)
     return [
         go.Scattergl(
@@ -116,10 +117,9 @@ def _traces(film: Any, i: int) -> list[go.Scattergl]:
 
 
 def _image(mosaic: np.ndarray, limit: float) -> dict[str, Any]:
-    png, picture = io.BytesIO(), Image.fromarray(unscale(mosaic))
     # Few shades are enough for a film, and a page holds many frames.
-    picture.quantize(_SHADES, dither=Image.Dither.NONE).save(png, "png", optimize=True)
-    source = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")
+    picture = Image.fromarray(to_uint8(mosaic)).quantize(_SHADES, dither=Image.Dither.NONE)
+    source = "data:image/png;base64," + base64.b64encode(to_png(picture)).decode("ascii")
     place = {"x": -limit, "y": limit, "sizex": 2 * limit, "sizey": 2 * limit}
     return {"source": source, "xref": "x2", "yref": "y2", "sizing": "stretch", "layer": "above", **place}
 
@@ -138,7 +138,7 @@ def _buttons() -> dict[str, Any]:
     return {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False, **place}
 
 
-def _slider(film: Any) -> dict[str, Any]:
+def _slider(film: TrainingFilm) -> dict[str, Any]:
     steps = [
         {"label": str(epoch), "method": "animate", "args": _animation([str(epoch)], 0)}
         for epoch in film.epochs
@@ -147,7 +147,7 @@ def _slider(film: Any) -> dict[str, Any]:
     return {"steps": steps, "currentvalue": {"prefix": "epoch "}, "pad": {"t": 8}, **place}
 
 
-def _draw_stills(film: Any, mosaics: list[np.ndarray], reach: float) -> Figure:
+def _draw_stills(film: TrainingFilm, mosaics: list[np.ndarray], reach: float) -> Figure:
     chosen = np.unique(np.linspace(0, len(mosaics) - 1, _STILLS).round().astype(int))
     figure = Picture(figsize=(3 * len(chosen), 6.4))
     axes = figure.subplots(2, len(chosen), squeeze=False)

@@ -1,8 +1,5 @@
 """Pictures of the latent space: where the encoder puts images, and how wide it spreads each."""
 
-import math
-from typing import Any, NamedTuple
-
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
@@ -10,29 +7,31 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
-from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 
-from vae._checks import check_flag, check_images, check_labels, check_points, check_positive_int, check_text
-from vae.data import flatten
-from vae.figures._shared import COLORS, Picture, label_colors
+from vae._checks import (
+    Images,
+    Labels,
+    Points,
+    check_flag,
+    check_images,
+    check_labels,
+    check_points,
+    check_positive_int,
+    check_text,
+)
+from vae.figures.labels import Group, draw_legend, draw_points, group_points, name_places
+from vae.figures.models import check_autoencoder, check_plane
+from vae.figures.shared import Picture
+from vae.model import VAE, Autoencoder, check_vae
 
-_MOST_NAMES = 20  # labels; above, names written into the picture would cover it
 _SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
 _STROKE = [withStroke(linewidth=3, foreground="white")]
 
 
-class _Group(NamedTuple):
-    """The points of one label; the name is None where there are no labels."""
-
-    name: str | None
-    color: str
-    points: np.ndarray
-
-
 def plot_latent_space(
-    z_mean: ArrayLike,
-    labels: ArrayLike | None = None,
+    z_mean: Points,
+    labels: Labels | None = None,
     *,
     static: bool = False,
     title: str | None = None,
@@ -47,7 +46,7 @@ def plot_latent_space(
         labels: One label an image, shape (images,), numbers or strings; None draws one colour.
         static: Whether to return the matplotlib twin instead, of the same numbers.
         title: Of the figure; None says how many images it shows.
-        name: What the points are, for axes and caption; "code" for those of a plain autoencoder.
+        name: What the points are, for axes and caption; "code" for those of an `Autoencoder`.
 
     Returns:
         An interactive plotly `Figure` with one trace a label; a matplotlib `Figure` if `static`.
@@ -77,7 +76,7 @@ def plot_latent_space(
 
 
 def plot_latent_intuition(
-    autoencoder: Any, model: Any, images: ArrayLike, labels: ArrayLike, *, n: int = 400
+    autoencoder: Autoencoder, model: VAE, images: Images, labels: Labels, *, n: int = 400
 ) -> Figure:
     """Draw the same images in two latent spaces: as points (autoencoder), as Gaussians (VAE).
 
@@ -86,7 +85,7 @@ def plot_latent_intuition(
     autoencoder has no prior, and puts its codes wherever they serve.
 
     Args:
-        autoencoder: A trained model from `build_autoencoder`, latent_dim 2.
+        autoencoder: A trained `Autoencoder`, latent_dim 2.
         model: A trained `VAE`, latent_dim 2.
         images: Shape (images, pixels), (images, height, width) or (images, height, width,
             channels); uint8, or floats in [0, 1].
@@ -97,9 +96,10 @@ def plot_latent_intuition(
         A matplotlib `Figure` with two axes.
 
     Raises:
-        TypeError: `model` is no VAE, or images of a type other than uint8 or float.
-        ValueError: A latent space that is not 2-D, an `autoencoder` without a layer
-            "Encoder-Model", or images or labels of a wrong shape or range.
+        TypeError: `autoencoder` is no autoencoder, `model` no VAE, or images of a type other than
+            uint8 or float.
+        ValueError: A latent space that is not 2-D, one that a model that diverged has filled with NaN,
+            or images or labels of a wrong shape or range.
 
     Example:
         >>> import numpy as np, vae
@@ -108,14 +108,16 @@ def plot_latent_intuition(
         >>> len(vae.plot_latent_intuition(vae.build_autoencoder(), model, images, labels).axes)
         2
     """
-    if not hasattr(model, "encode"):
-        raise TypeError(f"model must be a vae.VAE; got {type(model).__name__}.")
+    check_autoencoder("autoencoder", autoencoder)
+    check_vae("model", model)
     array = check_images("images", images)
     names = check_labels("labels", labels, len(array))
     chosen = np.linspace(0, len(array) - 1, min(check_positive_int("n", n), len(array))).astype(int)
     array, names = array[chosen], names[chosen]
-    codes = _check_two("autoencoder", _codes(autoencoder, array))
-    z_mean, z_log_sigma = (_check_two("model", part) for part in model.encode(array))
+    check_plane("autoencoder", autoencoder, array)
+    check_plane("model", model, array)
+    codes = check_points("what autoencoder encodes", autoencoder.encode(array))
+    z_mean, z_log_sigma = (check_points("what model encodes", part) for part in model.encode(array))
 
     figure = Picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
@@ -146,24 +148,7 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     ]
 
 
-def group_points(points: np.ndarray, labels: ArrayLike | None) -> list[_Group]:
-    """Sort points by label; each label has its name and colour."""
-    if labels is None:
-        return [_Group(None, COLORS[0], points)]
-    names, which = np.unique(check_labels("labels", labels, len(points)), return_inverse=True)
-    colors = label_colors(len(names))
-    shown = [str(name).replace("$", r"\$") for name in names]  # a dollar would open a formula
-    return [_Group(name, colors[i], points[which == i]) for i, name in enumerate(shown)]
-
-
-def _medians(groups: list[_Group]) -> list[tuple[str, float, float]]:
-    """Return where to write each name; none where there are no labels, or too many."""
-    if len(groups) > _MOST_NAMES:
-        return []
-    return [(name, *np.median(points, axis=0).tolist()) for name, _, points in groups if name is not None]
-
-
-def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> go.Figure:
+def _draw_interactive(groups: list[Group], axis_names: list[str], title: str, caption: str) -> go.Figure:
     figure, scale = go.Figure(), _marker_scale(groups)
     for name, color, points in groups:
         hover = "(%{x:.2f}, %{y:.2f})<extra></extra>"
@@ -175,7 +160,7 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, c
             marker={"color": color, "size": 4 * scale, "opacity": 0.6},
             hovertemplate=hover if name is None else f"label {name}<br>{hover}",
         )
-    for name, x, y in _medians(groups):
+    for name, x, y in name_places(groups):
         font = {"size": 18, "weight": 700, "color": "black", "shadow": _SHADOW}
         figure.add_annotation(x=x, y=y, text=name, showarrow=False, font=font)
     return figure.update_layout(
@@ -191,11 +176,11 @@ def _draw_interactive(groups: list[_Group], axis_names: list[str], title: str, c
     )
 
 
-def _draw_static(groups: list[_Group], axis_names: list[str], title: str, caption: str) -> Figure:
+def _draw_static(groups: list[Group], axis_names: list[str], title: str, caption: str) -> Figure:
     figure = Picture(figsize=(8, 7))
     ax = figure.add_subplot()
     draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
-    for name, x, y in _medians(groups):
+    for name, x, y in name_places(groups):
         ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
     ax.set_title(title, pad=24)
     ax.annotate(caption, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
@@ -205,30 +190,12 @@ def _draw_static(groups: list[_Group], axis_names: list[str], title: str, captio
     return figure
 
 
-def _marker_scale(groups: list[_Group]) -> float:
+def _marker_scale(groups: list[Group]) -> float:
     """Draw few points larger, up to twice as wide."""
     return float(np.clip(np.sqrt(3000 / sum(len(group.points) for group in groups)), 1, 2))
 
 
-def draw_points(ax: Axes, groups: list[_Group], size: float) -> None:
-    """Draw groups of points in their colours, both axes to one scale."""
-    for name, color, points in groups:
-        x, y = points.T
-        ax.scatter(x, y, s=size, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
-    ax.set_aspect("equal", adjustable="datalim")
-    ax.grid(alpha=0.25)
-
-
-def draw_legend(ax: Axes, groups: list[_Group], **options: Any) -> None:
-    """Name the groups that were drawn, beside the axes."""
-    numbers = [str(i) for i in range(len(groups))]
-    legend = ax.figure.legend(ax.collections, numbers, frameon=False, **options)
-    # Set afterwards: matplotlib leaves out names that are empty or begin with "_".
-    for text, group in zip(legend.get_texts(), groups, strict=True):
-        text.set_text(group.name)
-
-
-def _draw_gaussians(ax: Axes, groups: list[_Group]) -> None:
+def _draw_gaussians(ax: Axes, groups: list[Group]) -> None:
     """Draw an ellipse for each row (z_mean, sigma) of the groups, and the prior over them."""
     reach = 2.0
     for _, color, rows in groups:
@@ -244,24 +211,3 @@ def _draw_gaussians(ax: Axes, groups: list[_Group]) -> None:
         ax.text(0, radius, f"prior, {radius} sigma", ha="center", va="center", path_effects=_STROKE)
     ax.set(xlim=(-1.08 * reach, 1.08 * reach), ylim=(-1.08 * reach, 1.08 * reach), aspect="equal")
     ax.grid(alpha=0.25)
-
-
-def _codes(autoencoder: Any, images: np.ndarray) -> Any:
-    try:
-        encoder = autoencoder.get_layer("Encoder-Model")
-    except (AttributeError, ValueError):
-        raise ValueError(
-            f'autoencoder must have a layer "Encoder-Model", as build_autoencoder gives it one; '
-            f"got {type(autoencoder).__name__}."
-        ) from None
-    rows, wanted = flatten(images), getattr(encoder, "input_shape", None)
-    if wanted is not None and rows.shape[1] != math.prod(wanted[1:]):
-        raise ValueError(f"autoencoder must take images of {rows.shape[1]} pixels; got {wanted}.")
-    return encoder.predict(rows, verbose=0)
-
-
-def _check_two(name: str, points: Any) -> np.ndarray:
-    points = check_points(f"what {name} encodes", points)
-    if points.shape[1] != 2:
-        raise ValueError(f"{name} must have 2 latent dimensions to draw; got {points.shape[1]}.")
-    return points

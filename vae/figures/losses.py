@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vae.figures._shared import COLORS, Picture
+from vae.figures.shared import COLORS, Picture
 
 _PANELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
 _LINES = {"": ("training", COLORS[0], "-"), "val_": ("validation", COLORS[2], "--")}
@@ -19,7 +19,7 @@ def plot_loss(history: Any) -> Figure:
     """Draw the losses that `fit` recorded by epoch: the total, and its reconstruction and KL terms.
 
     Each panel has a scale of its own, which need not start at 0. NaN leaves a gap. A model without
-    the two terms, such as a plain autoencoder, gets one panel.
+    a KL term, such as an `Autoencoder`, gets one panel.
 
     Args:
         history: The `keras.callbacks.History` that `fit` returns, or its `.history`: a mapping from
@@ -43,7 +43,8 @@ def plot_loss(history: Any) -> Figure:
     # A resumed fit counts on from its initial_epoch, which only the History object knows.
     recorded = getattr(history, "epoch", range(n))
     epochs = np.asarray(recorded if len(recorded) == n else range(n)) + 1
-    panels = [name for name in _PANELS if name in series]
+    # Without a KL term the reconstruction term is the loss itself: its panel would be the same again.
+    panels = [name for name in _PANELS if name in series] if "kl_loss" in series else ["loss"]
     figure = Picture(figsize=(4 * len(panels), 3.4))
     for i, name in enumerate(panels, start=1):
         ax = figure.add_subplot(1, len(panels), i)

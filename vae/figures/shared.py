@@ -1,17 +1,14 @@
-"""What several figures share: the colours, and images brought into the shape in which they are drawn."""
+"""What several figures share: colours, a figure that shows itself, images as they are drawn."""
 
 import io
 import math
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
-from vae._checks import check_images, check_units
+from vae._checks import Images, check_images, check_units
 from vae.data import flatten
 
 # Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
@@ -19,6 +16,8 @@ COLORS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
+INK, GREY = "#1F2933", "#5B6773"  # of text and lines in diagrams
+AMBER, PALE = "#FBD9A5", "#F3F5F7"  # what has to do with z; what holds other things
 
 
 class Picture(Figure):
@@ -34,7 +33,7 @@ class Picture(Figure):
 
 
 def to_pictures(
-    name: str, images: ArrayLike, image_shape: tuple[int, ...] | None = None, n: int | None = None
+    name: str, images: Images, image_shape: tuple[int, ...] | None = None, n: int | None = None
 ) -> np.ndarray:
     """Check images; return the first `n` as float32 (n, height, width) or (n, height, width, 3)."""
     array = check_images(name, images)
@@ -58,27 +57,12 @@ def to_pictures(
     return flatten(array[:n]).reshape(-1, *(shape if shape[2:] == (3,) else shape[:2]))
 
 
-def draw_picture(ax: Axes, picture: np.ndarray, **kwargs: Any) -> None:
-    """Draw one picture over the whole range, black to white, without blending pixels."""
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **kwargs)
-
-
-def clip_pictures(name: str, output: ArrayLike, image_shape: tuple[int, ...] | None) -> np.ndarray:
+def clip_pictures(name: str, output: Images, image_shape: tuple[int, ...] | None) -> np.ndarray:
     """Return what a decoder gave as pictures."""
     # A linear output layer oversteps [0, 1] a little. NaN stays NaN, and is refused.
     return to_pictures(name, np.clip(output, 0, 1), image_shape)
 
 
-def to_mosaic(pictures: np.ndarray, columns: int) -> np.ndarray:
-    """Join pictures, row by row from the top, into one; they must fill the last row."""
-    height, width, *channels = pictures.shape[1:]
-    # Row, column, y, x becomes row, y, column, x: every row of cells turns into rows of pixels.
-    rows = pictures.reshape(-1, columns, height, width, *channels).swapaxes(1, 2)
-    return rows.reshape(-1, columns * width, *channels)
-
-
-def label_colors(n: int) -> tuple[str, ...]:
-    """Return a colour for each of `n` labels."""
-    if n <= len(COLORS):
-        return COLORS[:n]
-    return tuple(to_hex(color) for color in colormaps["turbo"](np.linspace(0.05, 0.95, n)))
+def draw_picture(ax: Axes, picture: np.ndarray, **kwargs: Any) -> None:
+    """Draw one picture over the whole range, black to white, without blending pixels."""
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **kwargs)

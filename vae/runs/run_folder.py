@@ -1,0 +1,115 @@
+"""A run folder: what `vae train` leaves in it, and what the other commands read back.
+
+It holds model.keras, history.csv (a row an epoch), figures/ and, written last, settings.json: a folder that
+has it holds a complete run. Until then it has checkpoint.npz, from which the run can go on.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vae.files.atomic import write_whole
+
+
+class Settings(NamedTuple):
+    """What is to be known of a complete run."""
+
+    image_shape: tuple[int, ...]
+    source: str  # "mnist", "digits", or the absolute path of a folder of images
+    latent_dim: int
+    seed: int
+    options: dict[str, Any]  # of `vae train`, by name
+
+
+class RunFolder:
+    """The folder of one run, and the names of what is in it.
+
+    Args:
+        path: Of the folder, which need not be there yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.model = self.path / "model.keras"
+        self.history = self.path / "history.csv"
+        self.figures = self.path / "figures"
+        self.settings = self.path / "settings.json"
+        self.checkpoint = self.path / "checkpoint.npz"
+
+    def __str__(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def check_free(self, resume: bool) -> None:
+        """Raise a ValueError where no run can be made; one that was begun may be resumed."""
+        path, begun = self.path, self.checkpoint.exists() or self.settings.exists()
+        if path.is_dir() and any(path.iterdir()) and not (resume and begun):
+            hint = "; with --resume, an unfinished run goes on" if begun else ""
+            raise ValueError(f"--out must be a new or empty folder; {path} has something in it{hint}.")
+        if not path.is_dir() and os.path.lexists(path):
+            raise ValueError(f"--out must be a new or empty folder; {path} is a file.")
+        there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise ValueError(f"--out must be a folder that can be made; {there} cannot be written into.")
+
+    def check_same(self, options: dict[str, Any]) -> None:
+        """Raise a ValueError where a complete run had other options; "auto" takes the data that it had."""
+        kept = self.read_settings().options
+        for name, value in options.items():
+            if value not in (kept.get(name), "auto"):
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} must be as in the run {self}: {kept.get(name)!r}; got {value!r}.")
+
+    def write_history(self, history: Any) -> None:
+        """Write a Keras history as CSV."""
+        names = sorted(history.history)
+        rows = zip(history.epoch, *(history.history[name] for name in names), strict=True)
+        lines = [",".join(["epoch", *names]), *(",".join(map(repr, row)) for row in rows)]
+        write_whole(self.history, "".join(f"{line}\n" for line in lines).encode())
+
+    def complete(self, options: dict[str, Any], data: Any, facts: dict[str, Any]) -> None:
+        """Write the settings, by which the run is complete, and let the checkpoint go.
+
+        Args:
+            options: Of `vae train`; "data" is what to load the images by again.
+            data: These images, a `Dataset`.
+            facts: What else is to be known of the run.
+        """
+        from vae.backends import backend
+
+        described = {
+            "name": data.name,
+            "source": options["data"],
+            "training_images": len(data.x_train),
+            "test_images": len(data.x_test),
+            "image_shape": list(data.x_train.shape[1:]),
+            "class_names": list(data.class_names),
+        }
+        settings = {
+            **{"options": options, "data": described, "seed": options["seed"], "backend": backend.name},
+            **{"versions": _versions(backend.name), **facts},
+        }
+        text = json.dumps(settings, indent=2, ensure_ascii=False)
+        write_whole(self.settings, f"{text}\n".encode())
+        self.checkpoint.unlink(missing_ok=True)
+
+    def read_settings(self) -> Settings:
+        """Return the settings of a complete run."""
+        if not self.settings.is_file():
+            raise FileNotFoundError(f"RUN must be a complete run of vae train; {self} has no settings.json.")
+        try:
+            settings = json.loads(self.settings.read_text(encoding="utf-8"))
+            shape = tuple(int(size) for size in settings["data"]["image_shape"])
+            if len(shape) not in (2, 3):
+                raise ValueError(f"image_shape is {shape}")
+            source, options = str(settings["data"]["source"]), dict(settings["options"])
+            return Settings(shape, source, int(options["latent_dim"]), int(settings["seed"]), options)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.settings} is damaged ({type(error).__name__}: {error}).") from error
+
+
+def _versions(backend: str) -> dict[str, str]:
+    versions = {name: sys.modules[name].__version__ for name in ("vae", "keras", backend, "numpy")}
+    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
