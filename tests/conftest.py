@@ -27,7 +27,7 @@ def mnist():
 
 @pytest.fixture
 def model():
-    """A fresh, untrained VAE of the article's size, always with the same weights."""
+    """A fresh, untrained VAE of the default size, always with the same weights; `tiny` has small ones."""
     import keras
 
     import vae

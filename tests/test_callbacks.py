@@ -4,6 +4,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from tiny import BOTH, PIXELS, X, Break, assert_same_values, fit, tiny_vae
 
 import vae
 from vae.callbacks import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
@@ -14,8 +15,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_without_a_terminal_there_is_one_plain_line_an_epoch(model, images, capsys):
-    model.fit(images, epochs=3, validation_data=images)
+def test_without_a_terminal_there_is_one_plain_line_an_epoch(capsys):
+    tiny_vae().fit(X, epochs=3, validation_data=X)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert re.fullmatch(
@@ -42,9 +43,11 @@ def test_a_verbosity_asked_for_is_kept(verbose):
     assert not any(isinstance(callback, EpochLog) for callback in callbacks)
 
 
-def test_evaluate_and_predict_print_nothing_without_a_terminal(model, images, capsys):
-    model.evaluate(images)
-    model.predict(images)
+@pytest.mark.parametrize("make", BOTH)
+def test_evaluate_and_predict_print_nothing_without_a_terminal(make, capsys):
+    model = make()
+    model.evaluate(X)
+    model.predict(X)
     assert capsys.readouterr().out == ""
 
 
@@ -67,23 +70,23 @@ def test_the_guard_stands_first_and_gives_way_to_terminate_on_nan():
     assert prepare_callbacks(nan, 0)[0] == [nan]
 
 
-def test_the_users_list_of_callbacks_is_left_as_it_was(model, images):
+def test_the_users_list_of_callbacks_is_left_as_it_was():
     callbacks = []
-    model.fit(images, verbose=0, callbacks=callbacks)
+    fit(tiny_vae(), callbacks=callbacks)
     assert callbacks == []
 
 
-def test_a_callback_list_is_taken(model, images):
-    seen = []
+def test_a_callback_list_is_taken():
+    model, seen = tiny_vae(), []
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
-    model.fit(images, verbose=0, callbacks=keras.callbacks.CallbackList([callback], model=model))
+    fit(model, callbacks=keras.callbacks.CallbackList([callback], model=model))
     assert seen == [0]
 
 
-def test_epoch_log_serves_any_keras_model(images, capsys):
-    autoencoder = vae.build_autoencoder()
-    autoencoder.compile("adam", loss=vae.reconstruction_loss)
-    autoencoder.fit(images, images, verbose=0, callbacks=[vae.EpochLog()])
+def test_epoch_log_serves_any_keras_model(capsys):
+    plain = keras.Sequential([keras.layers.Dense(PIXELS)])
+    plain.compile("adam", loss="mse")
+    plain.fit(X, X, verbose=0, callbacks=[vae.EpochLog()])
     assert re.match(r"epoch 1/1   \S+ s   loss \S+\n$", capsys.readouterr().out)
 
 
@@ -95,31 +98,98 @@ def test_anything_that_a_callback_logs_is_printed(capsys):
     assert capsys.readouterr().out.endswith("loss 1.000   note fine\n")
 
 
-# Warm-up and film
+# The warm-up of beta
 
 
-def betas_of(model, images, callback, epochs):
+def betas_of(model, callback, epochs):
+    """Return the beta of each epoch of a run."""
     seen = []
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.beta))
-    model.fit(images, epochs=epochs, verbose=0, callbacks=[callback, note])
+    fit(model, epochs=epochs, callbacks=[callback, note])
     return seen
 
 
-def test_beta_warms_up_and_stays(model, images):
-    assert betas_of(model, images, vae.BetaWarmUp(4), 6) == [0.25, 0.5, 0.75, 1, 1, 1]
+def test_beta_warms_up_and_stays():
+    model = tiny_vae()
+    assert betas_of(model, vae.BetaWarmUp(4), 6) == [0.25, 0.5, 0.75, 1, 1, 1]
     assert model.beta == 1
-    assert betas_of(model, images, vae.BetaWarmUp(2, beta=3.0), 2) == [1.5, 3]
+    assert betas_of(model, vae.BetaWarmUp(2, beta=3.0), 2) == [1.5, 3]
 
 
-def test_the_warm_up_weighs_the_loss(model, images):
-    history = model.fit(images, epochs=1, verbose=0, callbacks=[vae.BetaWarmUp(1, beta=0.0)]).history
+def test_the_warm_up_weighs_the_loss():
+    history = fit(tiny_vae(), callbacks=[vae.BetaWarmUp(1, beta=0.0)])
     assert history["loss"][0] == pytest.approx(history["reconstruction_loss"][0], rel=1e-5)
 
 
-def test_a_warm_up_that_never_ends_is_told(model, images):
+def test_a_warm_up_that_never_ends_is_told():
+    model = tiny_vae()
     with pytest.warns(UserWarning, match="never trains at its full beta"):
-        model.fit(images, epochs=2, verbose=0, callbacks=[vae.BetaWarmUp(5)])
+        fit(model, epochs=2, callbacks=[vae.BetaWarmUp(5)])
     assert model.beta == 1
+
+
+BREAKS = pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+
+
+@BREAKS
+def test_a_warm_up_that_breaks_off_leaves_beta_as_it_was_and_may_begin_again(error):
+    model, warm_up = tiny_vae(beta=0.3), vae.BetaWarmUp(4)
+    with pytest.raises(error):
+        fit(model, epochs=4, callbacks=[warm_up, Break(2, error)])
+    assert model.beta == 0.3
+    assert betas_of(model, warm_up, 4) == pytest.approx([0.075, 0.15, 0.225, 0.3])
+    assert model.beta == 0.3
+
+
+@BREAKS
+def test_a_warm_up_that_breaks_off_goes_on_from_a_checkpoint_as_if_it_had_not(error, tmp_path):
+    model, warm_up = tiny_vae(beta=0.3), vae.BetaWarmUp(4)
+    options = {"epochs": 6, "checkpoint": tmp_path / "run"}
+    with pytest.raises(error):
+        fit(model, callbacks=[warm_up, Break(2, error)], **options)
+    assert model.beta == 0.3
+    history = fit(model, callbacks=[warm_up], **options)
+
+    whole = tiny_vae(beta=0.3)
+    assert history == fit(whole, epochs=6, callbacks=[vae.BetaWarmUp(4)])
+    assert_same_values(model, whole)
+    assert model.beta == 0.3
+
+
+@BREAKS
+def test_a_warm_up_to_another_beta_goes_on_from_a_checkpoint_too(error, tmp_path):
+    model, warm_up = tiny_vae(), vae.BetaWarmUp(4, beta=2.5)
+    options = {"epochs": 6, "checkpoint": tmp_path / "run"}
+    with pytest.raises(error):
+        fit(model, callbacks=[warm_up, Break(5, error)], **options)
+    assert model.beta == 1
+    history = fit(model, callbacks=[warm_up], **options)
+
+    whole = tiny_vae()
+    assert history == fit(whole, epochs=6, callbacks=[vae.BetaWarmUp(4, beta=2.5)])
+    assert_same_values(model, whole)
+    assert model.beta == 2.5
+
+
+def test_a_run_that_breaks_off_before_its_first_epoch_leaves_beta_too():
+    class BreakAtTheBeginning(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise RuntimeError
+
+    for callbacks in ([vae.BetaWarmUp(4), BreakAtTheBeginning()], [BreakAtTheBeginning(), vae.BetaWarmUp(4)]):
+        model = tiny_vae(beta=3)
+        with pytest.raises(RuntimeError):
+            fit(model, epochs=4, callbacks=callbacks)
+        assert model.beta == 3
+
+
+def test_an_error_long_after_a_run_changes_nothing():
+    model, warm_up = tiny_vae(), vae.BetaWarmUp(1, beta=3)
+    fit(model, callbacks=[warm_up])
+    model.beta = 7
+    with pytest.raises(ValueError, match="divide by 255"):
+        fit(model, 255 * X, callbacks=[warm_up])
+    assert model.beta == 7
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"epochs": 2, "beta": -1}, {"epochs": 2, "beta": np.nan}])
@@ -128,29 +198,30 @@ def test_a_warm_up_checks_its_arguments(options):
         vae.BetaWarmUp(**options)
 
 
-def test_the_film_holds_a_frame_an_epoch(model, images):
-    film = vae.TrainingFilm(images, np.arange(16) % 3, n=4, limit=1.5)
-    model.fit(images, epochs=2, verbose=0, callbacks=[film])
+# The film
+
+
+def test_the_film_holds_a_frame_an_epoch():
+    model, film = tiny_vae(), vae.TrainingFilm(X, np.arange(16) % 3, n=4, limit=1.5)
+    fit(model, epochs=2, callbacks=[film])
     assert film.epochs == [0, 1, 2]
     assert film.losses[0] is None
     assert all(np.isfinite(film.losses[1:]))
-    np.testing.assert_array_equal(film.z_mean[-1], model.encode(images)[0])
+    np.testing.assert_array_equal(film.z_mean[-1], model.encode(X)[0])
     corner = model.decode([[-1.5, 1.5]])[0]  # top left
     np.testing.assert_allclose(film.grids[-1][0] / 255, corner, atol=0.003)
-    assert film.grids[0].shape == (16, 784)
+    assert film.grids[0].shape == (16, PIXELS)
 
 
-def test_a_long_run_gives_a_short_film(model, images):
-    film = vae.TrainingFilm(images, n=2, every=3)
-    model.fit(images, epochs=7, verbose=0, callbacks=[film])
+def test_a_long_run_gives_a_short_film():
+    film = vae.TrainingFilm(X, n=2, every=3)
+    fit(tiny_vae(), epochs=7, callbacks=[film])
     assert film.epochs == [0, 3, 6]
 
 
-def test_the_film_refuses_what_it_cannot_show(images):
-    model = vae.VAE(vae.build_encoder(latent_dim=3), vae.build_decoder(3))
-    model.compile()
+def test_the_film_refuses_what_it_cannot_show():
     with pytest.raises(ValueError, match="2 latent dimensions"):
-        model.fit(images, verbose=0, callbacks=[vae.TrainingFilm(images)])
+        fit(tiny_vae(latent_dim=3), callbacks=[vae.TrainingFilm(X)])
     for options in ({"n": 0}, {"limit": 0}, {"every": 0}, {"labels": [1]}):
         with pytest.raises(ValueError, match="must"):
-            vae.TrainingFilm(images, **options)
+            vae.TrainingFilm(X, **options)

@@ -17,6 +17,7 @@ from PIL import Image
 
 import vae
 from vae import cli
+from vae.figures.mosaic import to_sheet
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -133,7 +134,7 @@ def test_the_settings_say_how_a_run_was_made(trained):
 
 
 def test_one_seed_gives_one_history(trained, flat, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_draw_figures", lambda *args: None)  # they take longer than the training
+    monkeypatch.setattr("vae.figures.run.draw_run", lambda *args: None)  # they take longer than the training
     _, run = trained
     succeed("train", "--data", "digits", "--epochs", 1, "--seed", 0, "--out", tmp_path / "0")
     assert (tmp_path / "0" / "history.csv").read_bytes() == (run / "history.csv").read_bytes()
@@ -162,7 +163,7 @@ def test_generate_writes_one_sheet(trained, tmp_path):
 
 def test_images_on_a_sheet_are_pixel_for_pixel_what_was_generated():
     images = np.random.default_rng(0).random((3, 2 * 3 * 3))
-    sheet = cli._sheet(images, (2, 3, 3))
+    sheet = to_sheet(images, (2, 3, 3))
     pixels = pixels_of(io.BytesIO(sheet))
     factor = pixels.shape[1] // 9  # two columns of 3 pixels, three gaps of 1: 9 wide, 7 high
     assert pixels.shape == (7 * factor, 9 * factor, 3)
@@ -291,7 +292,7 @@ def test_mnist_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     def no_network():
         raise OSError("no network")
 
-    monkeypatch.setattr("vae.data._download", no_network)
+    monkeypatch.setattr("vae.data.mnist._download", no_network)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("VAE_DATA_DIR", raising=False)
     message = fail("train", "--data", "mnist", "--out", tmp_path / "run")

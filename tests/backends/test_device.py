@@ -2,11 +2,11 @@ import keras
 import pytest
 
 import vae
-from vae.backends import device
+from vae.backends import Device, device
 
-CPU_ONLY = device._Backend("TensorFlow 2", [], False, "vae[gpu]")
-CUDA_BUILD = device._Backend("TensorFlow 2", [], True, "vae[gpu]")
-WITH_GPU = device._Backend("TensorFlow 2", ["NVIDIA A100"], True, "vae[gpu]")
+CPU_ONLY = Device("TensorFlow 2", [], False, "vae[gpu]")
+CUDA_BUILD = Device("TensorFlow 2", [], True, "vae[gpu]")
+WITH_GPU = Device("TensorFlow 2", ["NVIDIA A100"], True, "vae[gpu]")
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def pretend(monkeypatch):
     """Put the module on a machine with the given backend and NVIDIA cards."""
 
     def on(backend, cards=(), system="Linux", visible=None, step_error=""):
-        monkeypatch.setattr(device, "_inspect_backend", lambda: backend)
+        monkeypatch.setattr(device.backend, "inspect", lambda: backend)
         monkeypatch.setattr(device, "_nvidia_gpus", lambda: list(cards))
         monkeypatch.setattr(device, "_gpu_step_error", lambda: step_error)
         monkeypatch.setattr(device.platform, "system", lambda: system)

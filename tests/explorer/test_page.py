@@ -14,7 +14,7 @@ from PIL import Image
 import vae
 from vae.builders import build_conv_decoder, build_conv_encoder
 from vae.explorer import explore
-from vae.figures._shared import COLORS
+from vae.figures.shared import COLORS
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & {{data}} \u2028 \\u003c \"'"
 
@@ -47,10 +47,11 @@ def page(vae_model, tmp_path_factory):
     )
 
 
-class Encodes:
-    """A model of any kind that encodes to the given points."""
+class Encodes(vae.VAE):
+    """A VAE of 4 pixels that encodes to the given points."""
 
     def __init__(self, points):
+        super().__init__(vae.build_encoder(4, ()), vae.build_decoder(2, (), 4))
         self.points = np.asarray(points, "float32")
 
     def encode(self, images):
@@ -174,11 +175,11 @@ def test_the_autoencoder_has_a_plane_of_its_own(vae_model, images, target):
     content = explore(vae_model, images.reshape(-1, 28, 28), autoencoder=autoencoder, path=target).content
     first, second = data_of(content)["planes"]
     assert (first["id"], second["id"]) == ("vae", "autoencoder")
-    codes = autoencoder.get_layer("Encoder-Model").predict(images, verbose=0)
+    codes = autoencoder.encode(images)
     np.testing.assert_allclose(second["numbers"], codes, rtol=1e-3, atol=1e-4)  # and no sigma
     assert first["square"] != second["square"]
     tile = pixels_of(second["reconstructions"])[:28, :28]
-    np.testing.assert_allclose(tile.ravel(), 255 * autoencoder.predict(images, verbose=0)[0], atol=1)
+    np.testing.assert_allclose(tile.ravel(), 255 * autoencoder.reconstruct(images)[0], atol=1)
 
 
 def test_points_far_out_are_drawn_on_the_rim_and_others_in_place(target):
@@ -264,7 +265,12 @@ def deep_model():
     ("changes", "error", "message"),
     [
         ({"model": "model"}, TypeError, "model must be a vae.VAE; got str"),
-        ({"model": deep_model}, ValueError, "model must have 2 latent dimensions to explore; got shape .3,"),
+        ({"model": vae.build_autoencoder}, TypeError, "model must be a vae.VAE; got Autoencoder"),
+        (
+            {"model": deep_model},
+            ValueError,
+            "model must have 2 latent dimensions to be drawn in a plane; got 3",
+        ),
         ({"images": np.zeros((2, 5))}, ValueError, "image_shape must be given"),
         ({"images": np.zeros((2, 9))}, ValueError, "784"),
         ({"images": np.zeros((2, 784), int)}, TypeError, "images must be uint8"),
@@ -275,7 +281,12 @@ def deep_model():
         ({"path": 3}, TypeError, "path must be a string"),
         ({"path": "latent.png"}, ValueError, "path must end in .html; got 'latent.png'"),
         ({"title": 3}, TypeError, "title must be a string or None; got 3"),
-        ({"autoencoder": "a"}, ValueError, 'layers "Encoder-Model" and "Decoder-Model"'),
+        ({"autoencoder": "a"}, TypeError, "autoencoder must be a vae.Autoencoder; got str"),
+        (
+            {"autoencoder": vae.build_encoder},
+            TypeError,
+            "autoencoder must be a vae.Autoencoder; got Functional",
+        ),
         ({"autoencoder": lambda: vae.build_autoencoder(latent_dim=3)}, ValueError, "autoencoder must have 2"),
         (
             {"autoencoder": lambda: vae.build_autoencoder(9)},

@@ -1,4 +1,4 @@
-"""Diagrams of models, with and without the parts of Graphviz, and the picture of the architecture."""
+"""Diagrams of models, with and without the parts of Graphviz."""
 
 import io
 import os
@@ -8,14 +8,13 @@ from xml.etree import ElementTree
 
 import matplotlib
 import matplotlib.image
-import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+import vae
 from vae._keras import keras
-from vae.figures import diagrams
-from vae.figures.diagrams import Diagram, plot_architecture, plot_model
+from vae.figures import rendering
+from vae.figures.diagrams import Diagram, plot_model
+from vae.figures.shared import AMBER
 
 layers = keras.layers
 ENCODER_LAYERS = [
@@ -31,15 +30,6 @@ DECODER_LAYERS = ["Decoder-Input-Layer", "Decoder-Hidden-Layer-1", "Decoder-Outp
 class Draw(layers.Layer):
     def call(self, inputs):
         return inputs[0] + inputs[1]
-
-
-class Pair(keras.Model):
-    """A subclassed model of an encoder and a decoder, as `vae.VAE` is one."""
-
-    def __init__(self, encoder, decoder):
-        super().__init__(name="VAE-Model")
-        self.encoder = encoder
-        self.decoder = decoder
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +52,7 @@ def decoder():
 
 @pytest.fixture(scope="module")
 def pair(encoder, decoder):
-    return Pair(encoder, decoder)
+    return vae.VAE(encoder, decoder)
 
 
 def elements(svg, kind):
@@ -119,21 +109,28 @@ def test_drawing_leaves_the_model_as_it_was(pair):
     assert pair.encoder.name == "Encoder-Model"
 
 
-def test_the_library_s_own_models():
-    builders, model = pytest.importorskip("vae.builders"), pytest.importorskip("vae.model")
-    vae = model.VAE(builders.build_encoder(), builders.build_decoder())
-    svg = plot_model(vae).svg
-    names = [layer.name for part in (vae.encoder, vae.decoder) for layer in part.layers]
+@pytest.mark.parametrize(
+    ("make", "layers", "joint"),
+    [
+        (lambda: vae.VAE(vae.build_encoder(), vae.build_decoder()), 12, "Z-Sampling-Layer"),
+        (vae.build_autoencoder, 10, "Z-Code"),
+    ],
+    ids=["VAE", "Autoencoder"],
+)
+def test_the_library_s_own_models(make, layers, joint):
+    model = make()
+    svg = plot_model(model).svg
+    names = [layer.name for part in (model.encoder, model.decoder) for layer in part.layers]
     assert set(names) <= set(texts(svg))
-    assert len(elements(svg, "node")) == len(names) == 12
-    assert ("Z-Sampling-Layer", "Decoder-Input-Layer") in edges(svg)
+    assert len(elements(svg, "node")) == len(names) == layers
+    assert (joint, "Decoder-Input-Layer") in edges(svg)
 
 
 def test_the_three_z_layers_have_a_colour_of_their_own(pair):
     for node in elements(plot_model(pair).svg, "node"):
         name = next(part.text for part in node.iter() if part.tag.endswith("}text"))
         fill = next(part.get("fill") for part in node.iter() if part.get("fill"))
-        assert (fill.upper() == diagrams.AMBER) == name.startswith("Z-")
+        assert (fill.upper() == AMBER) == name.startswith("Z-")
 
 
 def test_z_stands_midway_below_its_two_sides(encoder):
@@ -164,7 +161,7 @@ def test_sequential_nested_and_single_models():
 
 def test_sequential_halves_are_joined_too(encoder):
     decoder = keras.Sequential([layers.Input((2,)), layers.Dense(16, name="out")], name="Decoder-Model")
-    svg = plot_model(Pair(encoder, decoder)).svg
+    svg = plot_model(vae.VAE(encoder, decoder)).svg
     assert len(elements(svg, "node")) == len(ENCODER_LAYERS) + 2
     assert len(edges(svg)) == 5 + 2
 
@@ -172,7 +169,7 @@ def test_sequential_halves_are_joined_too(encoder):
 def test_halves_that_hold_a_nested_model_are_joined_at_its_layers(encoder):
     z = layers.Input((2,), name="Decoder-Input-Layer")
     body = keras.Sequential([layers.Input((2,)), layers.Dense(16, name="body-out")], name="body")
-    svg = plot_model(Pair(encoder, keras.Model(z, body(z), name="Decoder-Model"))).svg
+    svg = plot_model(vae.VAE(encoder, keras.Model(z, body(z), name="Decoder-Model"))).svg
     assert len(elements(svg, "cluster")) == 3
     assert ("Decoder-Input-Layer", "body-out") in edges(svg)
 
@@ -283,19 +280,19 @@ def test_a_wheel_that_fails_falls_back_too(encoder, monkeypatch):
     def fail(text, file_format):
         raise OSError("libgvc.so: cannot open shared object file")
 
-    monkeypatch.setattr(diagrams, "_draw_with_pygraphviz", fail)
-    monkeypatch.setattr(diagrams, "_draw_with_program", lambda text, file_format: b"<svg/>")
+    monkeypatch.setattr(rendering, "_draw_with_pygraphviz", fail)
+    monkeypatch.setattr(rendering, "_draw_with_program", lambda text, file_format: b"<svg/>")
     assert plot_model(encoder) == Diagram("Encoder-Model", "<svg/>", b"<svg/>")
 
 
 def test_fonts_come_with_matplotlib_and_the_environment_is_put_back(monkeypatch):
     monkeypatch.delenv("FONTCONFIG_FILE", raising=False)
-    with diagrams._bundled_fonts():
+    with rendering._bundled_fonts():
         tree = ElementTree.parse(os.environ["FONTCONFIG_FILE"])
         assert os.path.isfile(os.path.join(tree.find("dir").text, "DejaVuSans.ttf"))
     assert "FONTCONFIG_FILE" not in os.environ
     monkeypatch.setenv("FONTCONFIG_FILE", "mine")
-    with diagrams._bundled_fonts():
+    with rendering._bundled_fonts():
         assert os.environ["FONTCONFIG_FILE"] == "mine"
 
 
@@ -303,64 +300,10 @@ def test_no_warning_and_nothing_on_stderr(encoder, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plot_model(encoder)
-        plot_architecture()
     assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_global_changes(encoder):
     before = dict(matplotlib.rcParams), matplotlib.get_backend(), dict(os.environ)
     plot_model(encoder)
-    plot_architecture()
     assert before == (dict(matplotlib.rcParams), matplotlib.get_backend(), dict(os.environ))
-
-
-def drawn(figure):
-    FigureCanvasAgg(figure).draw()
-    return figure
-
-
-def test_architecture_labels_do_not_overlap_and_nothing_is_clipped():
-    figure = drawn(plot_architecture())
-    assert isinstance(figure, Figure)
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
-    assert len(boxes) == 11
-    for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
-        assert figure.bbox.fully_contains(box.x0, box.y0)
-        assert figure.bbox.fully_contains(box.x1, box.y1)
-    for patch in figure.axes[0].patches:
-        box = patch.get_window_extent()
-        frame = figure.axes[0].get_window_extent()
-        assert frame.fully_contains(box.x0, box.y0)
-        assert frame.fully_contains(box.x1, box.y1)
-
-
-def test_architecture_labels_stay_inside_their_blocks():
-    axes = drawn(plot_architecture()).axes[0]
-    inside = {"$\\mathtt{z\\_mean}$", "$\\mathtt{z\\_log\\_sigma}$", "$z$"}
-    for text in axes.texts:
-        if text.get_text() in inside:
-            box = text.get_window_extent()
-            assert any(
-                patch.get_window_extent().fully_contains(box.x0, box.y0)
-                and patch.get_window_extent().fully_contains(box.x1, box.y1)
-                for patch in axes.patches
-            )
-
-
-def test_architecture_shows_given_images():
-    image = np.linspace(0, 1, 28 * 28).reshape(28, 28)
-    wide = np.zeros((10, 20), np.uint8)
-    axes = drawn(plot_architecture(image, wide)).axes[0]
-    left, right = axes.get_images()
-    np.testing.assert_allclose(left.get_array(), image, atol=1e-6)
-    x0, x1, y0, y1 = right.get_extent()
-    assert (x1 - x0) == pytest.approx(2 * (y1 - y0))  # the picture keeps its proportions
-    assert axes.get_xlim() == plot_architecture().axes[0].get_xlim()
-
-
-def test_architecture_checks_images():
-    with pytest.raises(ValueError, match="image must hold floats in"):
-        plot_architecture(np.full((28, 28), 255.0))
-    with pytest.raises(ValueError, match="reconstruction"):
-        plot_architecture(None, np.zeros((2, 3, 4, 5)))

@@ -1,7 +1,6 @@
 """Pictures of digits: what is drawn, where, from which point, and what is refused."""
 
 from statistics import NormalDist
-from types import SimpleNamespace
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -10,35 +9,50 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import vae
-from vae.figures._shared import to_pictures
+from vae._keras import keras
+from vae.figures.shared import to_pictures
 
 
-class FakeDecoder:
-    """A Keras decoder's face. Every pixel of an image tells z: pixel i is (z[i % latent] + 4) / 8."""
-
-    def __init__(self, latent_dim=2, shape=(4, 4)):
-        self.input_shape = (None, latent_dim)
-        self.shape = shape
-        self.calls = 0
-
-    def predict(self, z, verbose="auto"):
-        assert verbose == 0
-        self.calls += 1
-        pixels = (z[:, np.arange(np.prod(self.shape)) % z.shape[1]] + 4) / 8
-        return pixels.astype("float32").reshape(len(z), *self.shape)
+def plain_decoder(latent_dim=2, shape=(4, 4)):
+    """A decoder of which every pixel tells z: pixel i is (z[i % latent_dim] + 4) / 8."""
+    z, pixels = keras.Input((latent_dim,)), int(np.prod(shape))
+    x = keras.layers.Dense(pixels, bias_initializer=keras.initializers.Constant(0.5))(z)
+    decoder = keras.Model(z, keras.layers.Reshape(shape)(x))
+    kernel = np.zeros((latent_dim, pixels))
+    kernel[np.arange(pixels) % latent_dim, np.arange(pixels)] = 1 / 8
+    decoder.layers[1].kernel.assign(kernel)
+    return decoder
 
 
-class FakeVAE:
-    """A VAE's face, around a fake decoder; a reconstruction is the negative."""
+def encoder_for(decoder, outputs):
+    x = keras.Input(decoder.output_shape[1:])
+    z = keras.layers.Dense(decoder.input_shape[1])(keras.layers.Flatten()(x))
+    return keras.Model(x, [z] * outputs if outputs > 1 else z)
 
-    def __init__(self, **kwargs):
-        self.decoder = FakeDecoder(**kwargs)
 
-    def decode(self, z):
-        return self.decoder.predict(z, verbose=0)
+def plain_vae(**kwargs):
+    decoder = plain_decoder(**kwargs)
+    return vae.VAE(encoder_for(decoder, outputs=3), decoder)
 
-    def reconstruct(self, x):
-        return 1 - vae.flatten(x).reshape(x.shape)
+
+def plain_autoencoder(**kwargs):
+    decoder = plain_decoder(**kwargs)
+    return vae.Autoencoder(encoder_for(decoder, outputs=1), decoder)
+
+
+def negative(pixels, model=vae.VAE):
+    """A model whose reconstruction is the negative: every pixel is a latent dimension."""
+    x, z = keras.Input((pixels,)), keras.Input((pixels,))
+    code = keras.layers.Identity()(x)
+    encoder = keras.Model(x, [code] * 3 if model is vae.VAE else code)
+    return model(encoder, keras.Model(z, 1 - z))
+
+
+def spoilt(model, weight):
+    """The model, every weight of its decoder set to one number."""
+    for variable in model.decoder.weights:
+        variable.assign(np.full(variable.shape, weight))
+    return model
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +179,7 @@ def test_digits_refuses(images, options):
 
 
 @pytest.mark.parametrize("z", [[0.5, -1.2], [[0.5, -1.2]], np.array([0.5, -1.2])])
-@pytest.mark.parametrize("make", [FakeVAE, FakeDecoder])
+@pytest.mark.parametrize("make", [plain_vae, plain_autoencoder, plain_decoder])
 def test_digit_draws_the_point_and_names_it(make, z):
     (ax,) = vae.plot_digit(make(), z).axes
     assert ax.get_title() == "z = (0.50, -1.20)"
@@ -173,44 +187,66 @@ def test_digit_draws_the_point_and_names_it(make, z):
 
 
 def test_digit_writes_no_minus_before_zero_and_cuts_long_points_short():
-    assert vae.plot_digit(FakeVAE(), [-0.001, 0.0]).axes[0].get_title() == "z = (0.00, 0.00)"
-    title = vae.plot_digit(FakeVAE(latent_dim=20), np.arange(20) / 10).axes[0].get_title()
+    assert vae.plot_digit(plain_vae(), [-0.001, 0.0]).axes[0].get_title() == "z = (0.00, 0.00)"
+    title = vae.plot_digit(plain_vae(latent_dim=20), np.arange(20) / 10).axes[0].get_title()
     assert title == "z = (0.00, 0.10, 0.20, 0.30, ...)"
 
 
 @pytest.mark.parametrize("z", [[0.5], [0.5, 1.0, 2.0], [[0, 0], [1, 1]], [0.5, np.nan], [[[0, 0]]], []])
 def test_digit_refuses(z):
     with pytest.raises(ValueError, match="z must"):
-        vae.plot_digit(FakeVAE(), z)
+        vae.plot_digit(plain_vae(), z)
 
 
 def test_a_model_that_is_none_is_refused():
     for call in (lambda: vae.plot_digit(object(), [0, 0]), lambda: vae.plot_digit_grid("model")):
-        with pytest.raises(TypeError, match="model must be"):
+        with pytest.raises(
+            TypeError, match=r"model must be a vae.VAE, a vae.Autoencoder or a built Keras decoder"
+        ):
             call()
-    with pytest.raises(TypeError, match="model must be"):
-        vae.plot_reconstructions(object(), np.zeros((2, 16)))
+    for model in (object(), plain_decoder()):
+        with pytest.raises(TypeError, match=r"model must be a vae.VAE or vae.Autoencoder; got"):
+            vae.plot_reconstructions(model, np.zeros((2, 16)))
 
 
-def test_what_a_diverged_decoder_makes_is_refused():
-    model = SimpleNamespace(input_shape=(None, 2), predict=lambda z, verbose: np.full((len(z), 4), np.nan))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: vae.build_encoder(16, (4,)),
+        lambda: vae.build_conv_encoder((4, 4, 1), (2,)),
+        lambda: keras.Sequential([keras.layers.Dense(16)]),
+    ],
+    ids=["a VAE's encoder", "a convolutional one", "not built"],
+)
+def test_a_network_that_does_not_decode_points_is_refused(make):
+    with pytest.raises(TypeError, match=r"model must be .* or a built Keras decoder; got"):
+        vae.plot_digit(make(), [0, 0])
+
+
+@pytest.mark.parametrize("part", [lambda model: model, lambda model: model.decoder])
+def test_what_a_diverged_decoder_makes_is_refused(part):
     with pytest.raises(ValueError, match=r"decoded images.*NaN"):
-        vae.plot_digit(model, [0, 0])
+        vae.plot_digit(part(spoilt(plain_vae(), np.nan)), [0, 0])
 
 
-def test_what_a_linear_decoder_oversteps_is_clipped():
-    model = SimpleNamespace(input_shape=(None, 2), predict=lambda z, verbose: np.full((len(z), 4), 1.25))
-    assert (vae.plot_digit(model, [0, 0]).axes[0].images[0].get_array() == 1).all()
+@pytest.mark.parametrize("part", [lambda model: model, lambda model: model.decoder])
+def test_what_a_linear_decoder_oversteps_is_clipped(part):
+    model = spoilt(plain_vae(), 1.25)
+    assert (model.decode([[0, 0]]) == 1.25).all()
+    assert (vae.plot_digit(part(model), [0, 0]).axes[0].images[0].get_array() == 1).all()
 
 
 # plot_digit_grid
 
 
-@pytest.mark.parametrize("make", [FakeVAE, FakeDecoder])
-def test_grid_decodes_each_cell_at_the_point_on_its_ticks_in_one_call(make):
-    model = make()
+@pytest.mark.parametrize("make", [plain_vae, plain_autoencoder, plain_decoder])
+def test_grid_decodes_each_cell_at_the_point_on_its_ticks_in_one_call(make, monkeypatch):
+    model, calls = make(), []
+    name = "predict" if make is plain_decoder else "decode"
+    compute = getattr(model, name)
+    monkeypatch.setattr(model, name, lambda z, **options: calls.append(len(z)) or compute(z, **options))
     figure = vae.plot_digit_grid(model, n=5, limits=(-2, 2))
-    assert getattr(model, "decoder", model).calls == 1
+    assert calls == [25]
     (ax,) = figure.axes
     assert tick_values(ax.xaxis) == tick_values(ax.yaxis) == [-2, -1, 0, 1, 2]
     assert list(ax.get_xticks()) == list(ax.get_yticks()) == [0, 1, 2, 3, 4]
@@ -222,7 +258,7 @@ def test_grid_decodes_each_cell_at_the_point_on_its_ticks_in_one_call(make):
 
 
 def test_on_the_screen_the_top_left_cell_is_low_in_z0_and_high_in_z1():
-    figure = vae.plot_digit_grid(FakeDecoder(shape=(2, 2)), n=2, limits=(-4, 4))
+    figure = vae.plot_digit_grid(plain_decoder(shape=(2, 2)), n=2, limits=(-4, 4))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     screen = np.asarray(canvas.buffer_rgba())[::-1, :, 0]  # rows from below, as matplotlib counts
@@ -234,7 +270,7 @@ def test_on_the_screen_the_top_left_cell_is_low_in_z0_and_high_in_z1():
 
 
 def test_grid_has_900_images_by_default_and_few_even_ticks():
-    model = FakeVAE()
+    model = plain_vae()
     figure = vae.plot_digit_grid(model)
     ax = figure.axes[0]
     assert ax.images[0].get_array().shape == (120, 120)
@@ -246,7 +282,7 @@ def test_grid_has_900_images_by_default_and_few_even_ticks():
 
 
 def test_grid_by_quantiles_of_the_prior():
-    figure = vae.plot_digit_grid(FakeVAE(), n=7, spacing="quantiles")
+    figure = vae.plot_digit_grid(plain_vae(), n=7, spacing="quantiles")
     wanted = [NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, 7)]
     np.testing.assert_allclose(tick_values(figure.axes[0].yaxis), wanted, atol=0.006)
     for i, value in enumerate(wanted):
@@ -255,12 +291,12 @@ def test_grid_by_quantiles_of_the_prior():
 
 
 def test_grid_of_one_image_shows_the_middle():
-    assert tick_values(vae.plot_digit_grid(FakeVAE(), n=1).axes[0].xaxis) == [0]
-    assert tick_values(vae.plot_digit_grid(FakeVAE(), n=1, spacing="quantiles").axes[0].xaxis) == [0]
+    assert tick_values(vae.plot_digit_grid(plain_vae(), n=1).axes[0].xaxis) == [0]
+    assert tick_values(vae.plot_digit_grid(plain_vae(), n=1, spacing="quantiles").axes[0].xaxis) == [0]
 
 
 def test_grid_over_two_of_many_dimensions_says_that_the_rest_is_0():
-    model = FakeVAE(latent_dim=8)
+    model = plain_vae(latent_dim=8)
     figure = vae.plot_digit_grid(model, n=3, limits=(-1, 1), axes=(5, 2))
     ax = figure.axes[0]
     assert ax.get_xlabel() == "latent dimension 6, z[5]; the other 6 are 0"
@@ -274,7 +310,7 @@ def test_grid_over_two_of_many_dimensions_says_that_the_rest_is_0():
 )
 def test_grid_of_images_that_are_not_square_or_in_colour(shape, drawn):
     flat = (int(np.prod(shape)),)
-    for model, image_shape in ((FakeVAE(shape=shape), None), (FakeVAE(shape=flat), shape)):
+    for model, image_shape in ((plain_vae(shape=shape), None), (plain_vae(shape=flat), shape)):
         figure = vae.plot_digit_grid(model, n=3, limits=(-1, 1), image_shape=image_shape)
         ax = figure.axes[0]
         assert ax.images[0].get_array().shape == drawn
@@ -285,21 +321,21 @@ def test_grid_of_images_that_are_not_square_or_in_colour(shape, drawn):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (FakeVAE(), {"n": 0}, "n must"),
-        (FakeVAE(), {"n": -3}, "n must"),
-        (FakeVAE(), {"n": 2.5}, "n must"),
-        (FakeVAE(latent_dim=1), {}, "at least 2 latent dimensions"),
-        (FakeVAE(), {"spacing": "odd"}, "spacing must"),
-        (FakeVAE(), {"limits": (1, -1)}, "limits must"),
-        (FakeVAE(), {"limits": (-1, np.inf)}, "limits must"),
-        (FakeVAE(), {"limits": (np.nan, 1)}, "limits must"),
-        (FakeVAE(), {"limits": 3}, "limits must"),
-        (FakeVAE(), {"axes": (0, 0)}, "axes must"),
-        (FakeVAE(), {"axes": (0, 2)}, "axes must"),
-        (FakeVAE(), {"axes": (-1, 0)}, "axes must"),
-        (FakeVAE(), {"axes": 1}, "axes must"),
-        (FakeVAE(shape=(12,)), {}, "image_shape must"),
-        (FakeVAE(), {"image_shape": (5, 5)}, "image_shape must"),
+        (plain_vae(), {"n": 0}, "n must"),
+        (plain_vae(), {"n": -3}, "n must"),
+        (plain_vae(), {"n": 2.5}, "n must"),
+        (plain_vae(latent_dim=1), {}, "at least 2 latent dimensions"),
+        (plain_vae(), {"spacing": "odd"}, "spacing must"),
+        (plain_vae(), {"limits": (1, -1)}, "limits must"),
+        (plain_vae(), {"limits": (-1, np.inf)}, "limits must"),
+        (plain_vae(), {"limits": (np.nan, 1)}, "limits must"),
+        (plain_vae(), {"limits": 3}, "limits must"),
+        (plain_vae(), {"axes": (0, 0)}, "axes must"),
+        (plain_vae(), {"axes": (0, 2)}, "axes must"),
+        (plain_vae(), {"axes": (-1, 0)}, "axes must"),
+        (plain_vae(), {"axes": 1}, "axes must"),
+        (plain_vae(shape=(12,)), {}, "image_shape must"),
+        (plain_vae(), {"image_shape": (5, 5)}, "image_shape must"),
     ],
 )
 def test_grid_refuses(model, options, message):
@@ -311,7 +347,7 @@ def test_grid_refuses(model, options, message):
 
 
 def test_reconstructions_stand_below_their_images(digits):
-    figure = vae.plot_reconstructions(FakeVAE(), digits.x_test, digits.y_test, n=4)
+    figure = vae.plot_reconstructions(negative(784), digits.x_test, digits.y_test, n=4)
     above, below = figure.axes[:4], figure.axes[4:]
     assert len(below) == 4
     assert [ax.get_title() for ax in above] == [str(label) for label in digits.y_test[:4]]
@@ -326,25 +362,25 @@ def test_reconstructions_stand_below_their_images(digits):
         assert above[i].get_position().y0 > below[i].get_position().y0
 
 
-def test_reconstructions_of_a_plain_autoencoder_get_flat_floats():
-    seen = []
-    model = SimpleNamespace(predict=lambda x, verbose: seen.append((x.shape, x.dtype, verbose)) or x)
+def test_reconstructions_of_an_autoencoder_say_nothing_of_z_mean():
+    model = negative(12, vae.Autoencoder)
     figure = vae.plot_reconstructions(model, np.full((5, 3, 4), 51, "uint8"), n=2)
-    assert seen == [((2, 12), np.dtype("float32"), 0)]
     assert len(figure.axes) == 4
     assert figure.axes[2].get_ylabel() == "reconstruction"
-    np.testing.assert_allclose(figure.axes[3].images[0].get_array(), np.full((3, 4), 0.2), atol=1e-6)
+    np.testing.assert_allclose(figure.axes[1].images[0].get_array(), np.full((3, 4), 0.2), atol=1e-6)
+    np.testing.assert_allclose(figure.axes[3].images[0].get_array(), np.full((3, 4), 0.8), atol=1e-6)
 
 
 def test_reconstructions_in_colour_and_not_square():
-    figure = vae.plot_reconstructions(FakeVAE(), np.zeros((3, 60)), image_shape=(4, 5, 3))
+    figure = vae.plot_reconstructions(negative(60), np.zeros((3, 60)), image_shape=(4, 5, 3))
     assert {ax.images[0].get_array().shape for ax in figure.axes} == {(4, 5, 3)}
 
 
 def test_reconstructions_refuse():
-    smaller = SimpleNamespace(predict=lambda x, verbose: x[:, 1:])
-    with pytest.raises(ValueError, match="reconstructions"):
-        vae.plot_reconstructions(smaller, np.zeros((3, 16)))
+    with pytest.raises(ValueError, match=r"reconstructions.*NaN"):
+        vae.plot_reconstructions(spoilt(plain_vae(), np.nan), np.zeros((3, 16)))
+    with pytest.raises(ValueError, match="images must hold images of 16 values"):
+        vae.plot_reconstructions(plain_vae(), np.zeros((3, 25)))
     for images, options in (
         (np.zeros((0, 16)), {}),
         (np.zeros((2, 12)), {}),
@@ -353,4 +389,4 @@ def test_reconstructions_refuse():
         (np.full((2, 16), np.nan), {}),
     ):
         with pytest.raises(ValueError, match=" must "):
-            vae.plot_reconstructions(FakeVAE(), images, **options)
+            vae.plot_reconstructions(plain_vae(), images, **options)

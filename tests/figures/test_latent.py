@@ -1,7 +1,6 @@
 """Pictures of the latent space: the same points in both twins, named, coloured, and what is refused."""
 
 import io
-from types import SimpleNamespace
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 import vae
-from vae.figures._shared import COLORS
+from vae._keras import keras
+from vae.figures.shared import COLORS
 
 
 @pytest.fixture(autouse=True)
@@ -192,20 +192,20 @@ def test_latent_space_refuses(z_mean, labels, message, static):
         vae.plot_latent_space(z_mean, labels, static=static)
 
 
-# plot_latent_intuition: the fakes read their codes from the first pixels of an image
+# plot_latent_intuition: the encoders read their codes from the first of 16 pixels
 
 
-def fake_autoencoder(latent_dim=2):
-    encoder = SimpleNamespace(predict=lambda x, verbose: 10 * x[:, :latent_dim])
-    return SimpleNamespace(get_layer={"Encoder-Model": encoder}.get)
+def plain_autoencoder(latent_dim=2):
+    x = keras.Input((16,))
+    encoder = keras.Model(x, 10 * x[:, :latent_dim])
+    return vae.Autoencoder(encoder, vae.build_decoder(latent_dim, (), 16))
 
 
-def fake_vae(latent_dim=2):
-    def encode(x):
-        x = vae.flatten(x)
-        return x[:, :latent_dim], np.log(0.05 + x[:, latent_dim : 2 * latent_dim])
-
-    return SimpleNamespace(encode=encode)
+def plain_vae(latent_dim=2):
+    x = keras.Input((16,))
+    z_mean, sigma = x[:, :latent_dim], 0.05 + x[:, latent_dim : 2 * latent_dim]
+    encoder = keras.Model(x, [z_mean, keras.ops.log(sigma), z_mean])
+    return vae.VAE(encoder, vae.build_decoder(latent_dim, (), 16))
 
 
 def noise(n=30):
@@ -214,7 +214,7 @@ def noise(n=30):
 
 def test_intuition_draws_points_left_and_gaussians_right():
     images, labels = noise()
-    figure = vae.plot_latent_intuition(fake_autoencoder(), fake_vae(), images, labels)
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, labels)
     left, right = figure.axes
     assert left.get_title() == "Autoencoder: a point for each image"
     assert right.get_title() == "VAE: a Gaussian for each image"
@@ -235,7 +235,7 @@ def test_intuition_draws_points_left_and_gaussians_right():
 def test_an_ellipse_reaches_one_sigma_on_the_screen():
     images = np.zeros((1, 4, 4))
     images[0, 0] = [0.5, 0.25, 0.6, 0.3]  # z_mean, and sigma less 0.05
-    figure = vae.plot_latent_intuition(fake_autoencoder(), fake_vae(), images, [3])
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, [3])
     canvas, right = FigureCanvasAgg(figure), figure.axes[1]
     canvas.draw()
     screen = np.asarray(canvas.buffer_rgba())[::-1].astype(int)  # rows from below, as matplotlib counts
@@ -248,7 +248,7 @@ def test_an_ellipse_reaches_one_sigma_on_the_screen():
 
 def test_intuition_shows_the_prior_whole_and_one_legend():
     images, labels = noise()
-    figure = vae.plot_latent_intuition(fake_autoencoder(), fake_vae(), images, labels)
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, labels)
     right = figure.axes[1]
     circles = [patch for patch in right.patches if isinstance(patch, Circle)]
     assert [circle.get_radius() for circle in circles] == [1, 2]
@@ -262,22 +262,22 @@ def test_intuition_shows_the_prior_whole_and_one_legend():
 def test_intuition_takes_images_from_the_whole_set():
     images, labels = noise(n=1000)
     labels = np.sort(labels)
-    figure = vae.plot_latent_intuition(fake_autoencoder(), fake_vae(), images, labels, n=100)
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, labels, n=100)
     sizes = [len(collection.get_offsets()) for collection in figure.axes[0].collections]
     assert sum(sizes) == 100
     assert min(sizes) >= 9
     assert len(sizes) == 10
-    figure = vae.plot_latent_intuition(fake_autoencoder(), fake_vae(), images, labels)
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, labels)
     assert sum(len(collection.get_offsets()) for collection in figure.axes[0].collections) == 400
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"autoencoder": fake_autoencoder(3)}, "autoencoder must have 2 latent dimensions.*3"),
-        ({"model": fake_vae(3)}, "model must have 2 latent dimensions.*3"),
-        ({"model": fake_vae(1)}, "model must have 2 latent dimensions.*1"),
-        ({"autoencoder": object()}, "Encoder-Model"),
+        ({"autoencoder": plain_autoencoder(3)}, "autoencoder must have 2 latent dimensions.*3"),
+        ({"model": plain_vae(3)}, "model must have 2 latent dimensions.*3"),
+        ({"model": plain_vae(1)}, "model must have 2 latent dimensions.*1"),
+        ({"images": np.zeros((30, 3, 3))}, "autoencoder must take images of 9 values"),
         ({"images": np.zeros((0, 4, 4))}, "images must"),
         ({"images": np.full((30, 4, 4), np.nan)}, "NaN"),
         ({"labels": [1, 2]}, "labels must"),
@@ -286,19 +286,38 @@ def test_intuition_takes_images_from_the_whole_set():
 )
 def test_intuition_refuses(change, message):
     images, labels = noise()
-    given = {"autoencoder": fake_autoencoder(), "model": fake_vae(), "images": images, "labels": labels}
+    given = {"autoencoder": plain_autoencoder(), "model": plain_vae(), "images": images, "labels": labels}
     with pytest.raises(ValueError, match=message):
         vae.plot_latent_intuition(**{**given, **change})
 
 
-def test_intuition_refuses_a_model_that_does_not_encode():
-    with pytest.raises(TypeError, match=r"model must be a vae.VAE"):
-        vae.plot_latent_intuition(fake_autoencoder(), fake_autoencoder(), *noise())
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": plain_autoencoder()}, "model must be a vae.VAE; got Autoencoder"),
+        ({"model": "model"}, "model must be a vae.VAE; got str"),
+        ({"autoencoder": plain_vae()}, "autoencoder must be a vae.Autoencoder; got VAE"),
+        ({"autoencoder": plain_vae().encoder}, "autoencoder must be a vae.Autoencoder; got Functional"),
+    ],
+)
+def test_intuition_refuses_other_models(change, message):
+    images, labels = noise()
+    given = {"autoencoder": plain_autoencoder(), "model": plain_vae(), "images": images, "labels": labels}
+    with pytest.raises(TypeError, match=message):
+        vae.plot_latent_intuition(**{**given, **change})
 
 
-def test_real_models_fit_in(model, digits):
+def test_intuition_refuses_a_model_that_diverged():
+    images, labels = noise()
+    model = plain_vae()
+    model.encode = lambda x: (np.full((len(x), 2), np.nan), np.zeros((len(x), 2)))
+    with pytest.raises(ValueError, match="what model encodes must hold finite"):
+        vae.plot_latent_intuition(plain_autoencoder(), model, images, labels)
+
+
+def test_trained_models_fit_in(model, digits):
     autoencoder = vae.build_autoencoder()
+    autoencoder.compile()
+    autoencoder.fit(digits.x_train, verbose=0)
     figure = vae.plot_latent_intuition(autoencoder, model, digits.x_test, digits.y_test, n=20)
     assert sum(len(collection.get_offsets()) for collection in figure.axes[0].collections) == 20
-    with pytest.raises(ValueError, match="Encoder-Model"):
-        vae.plot_latent_intuition(model.decoder, model, digits.x_test, digits.y_test)

@@ -68,6 +68,18 @@ def test_a_plain_autoencoder_gets_one_panel():
     assert list(lines(ax)) == ["training", "validation"]
 
 
+def test_an_autoencoder_of_this_package_gets_one_panel_too(images):
+    """Its reconstruction term is its loss."""
+    autoencoder = vae.build_autoencoder()
+    autoencoder.compile()
+    history = autoencoder.fit(images, validation_data=images, epochs=2, verbose=0)
+    assert history.history["reconstruction_loss"] == pytest.approx(history.history["loss"])
+    (ax,) = vae.plot_loss(history).axes
+    assert (ax.get_title(), ax.get_ylabel()) == ("loss", "loss per image")
+    assert list(lines(ax)["training"].get_ydata()) == history.history["loss"]
+    assert list(lines(ax)["validation"].get_ydata()) == history.history["val_loss"]
+
+
 def test_a_single_epoch_is_a_marker_at_a_whole_number():
     figure = vae.plot_loss({name: values[:1] for name, values in FULL.items()})
     figure.draw_without_rendering()

@@ -357,7 +357,7 @@ def test_a_file_of_absurd_size_is_refused_unread(tmp_path):
 
 
 def test_an_unreadable_file_is_refused(sound, tmp_path, monkeypatch):
-    from vae.files import model_file as _model_files
+    from vae.files import archive
 
     path = tmp_path / "model.keras"
     path.write_bytes(sound)
@@ -365,7 +365,7 @@ def test_an_unreadable_file_is_refused(sound, tmp_path, monkeypatch):
     def refuse(*args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_model_files.os, "open", refuse)
+    monkeypatch.setattr(archive.os, "open", refuse)
     with pytest.raises(vae.ModelFileError, match="Permission denied"):
         vae.load_model(path)
 
@@ -378,7 +378,7 @@ def test_odd_paths_give_short_errors(name):
 
 def test_another_model_is_named(tmp_path):
     vae.build_decoder().save(tmp_path / "decoder.keras")
-    with pytest.raises(vae.ModelFileError, match=r"must hold a vae.VAE; .*holds a Functional"):
+    with pytest.raises(vae.ModelFileError, match=r"hold a vae.VAE or vae.Autoencoder; .*holds a Functional"):
         vae.load_model(tmp_path / "decoder.keras")
 
 

@@ -13,10 +13,11 @@ import time
 import keras
 import numpy as np
 import pytest
+from tiny import BOTH, PIXELS, Break, assert_same_values, tiny_autoencoder, tiny_vae
 
 import vae
-from vae.files import atomic as _files
-from vae.runs import checkpoint as _checkpoint
+from vae.files import atomic
+from vae.runs import checkpoint as checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 10
@@ -119,36 +120,12 @@ def test_a_run_killed_at_fifty_random_moments(backend, tmp_path):
 # In this process
 
 
-def build(beta=1.0, units=(8,)):
-    keras.utils.set_random_seed(0)
-    model = vae.VAE(vae.build_encoder(36, units, 2), vae.build_decoder(2, units, 36), beta=beta)
-    model.compile()
-    return model
+X = np.random.default_rng(0).random((40, PIXELS), np.float32)
 
 
-X = np.random.default_rng(0).random((40, 36), np.float32)
-
-
-def fit(folder, model=None, x=X, **kwargs):
-    model = model or build()
-    options = {"epochs": 3, "batch_size": 8, "verbose": 0, **kwargs}
-    return model, model.fit(x, checkpoint=folder, **options)
-
-
-def values_of(model):
-    return [keras.ops.convert_to_numpy(variable.value) for variable in model.variables]
-
-
-class Break(keras.callbacks.Callback):
-    """Break a run off when an epoch begins."""
-
-    def __init__(self, epoch, error=KeyboardInterrupt):
-        super().__init__()
-        self.epoch, self.error = epoch, error
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise self.error
+def fit(folder, model=None, x=X, **options):
+    model = model or tiny_vae()
+    return model, model.fit(x, checkpoint=folder, **{"epochs": 3, "batch_size": 8, "verbose": 0, **options})
 
 
 @pytest.mark.parametrize(
@@ -160,16 +137,18 @@ class Break(keras.callbacks.Callback):
         ({"x": X[:39]}, "data.shape.0: 40 in the checkpoint, 39 now"),
         ({"x": 1 - X}, "data.checksum: "),
         ({"validation_data": X}, "validation_data: None in the checkpoint, {'shape'"),
-        ({"model": lambda: build(beta=3)}, "model.beta: 1.0 in the checkpoint, 3.0 now"),
-        ({"model": lambda: build(units=(9,))}, "units: 8 in the checkpoint, 9 now"),
+        ({"model": lambda: tiny_vae(beta=3)}, "model.beta: 1.0 in the checkpoint, 3.0 now"),
+        ({"model": lambda: tiny_vae((9,))}, "units: 8 in the checkpoint, 9 now"),
         ({"model": lambda: recompiled("sgd")}, "compile.optimizer: None in the checkpoint, "),
         ({"model": lambda: reseeded(5)}, "seed: 0 in the checkpoint, 5 now"),
+        ({"model": lambda: tiny_vae(reconstruction="bernoulli")}, "model.reconstruction: 'mse' in the"),
+        ({"model": tiny_autoencoder}, "differs in model.encoder.config.layers: "),
     ],
 )
 def test_other_settings_are_named(tmp_path, change, difference):
-    fit(tmp_path, model=build())
+    fit(tmp_path)
     before = (tmp_path / "checkpoint.npz").read_bytes()
-    model = change.pop("model", build)()
+    model = change.pop("model", tiny_vae)()
     with pytest.raises(ValueError, match="checkpoint must be of the same settings") as error:
         fit(tmp_path, model, **change)
     assert difference in str(error.value)
@@ -177,19 +156,19 @@ def test_other_settings_are_named(tmp_path, change, difference):
 
 
 def recompiled(optimizer):
-    model = build()
+    model = tiny_vae()
     model.compile(optimizer)
     return model
 
 
 def reseeded(seed):
-    model = build()
+    model = tiny_vae()
     keras.utils.set_random_seed(seed)
     return model
 
 
 def test_ctrl_c_keeps_the_last_epoch_says_so_and_goes_on(tmp_path, capsys):
-    model = build()
+    model = tiny_vae()
     warm_up = vae.BetaWarmUp(3)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, model, callbacks=[warm_up, Break(2)])
@@ -202,9 +181,25 @@ def test_ctrl_c_keeps_the_last_epoch_says_so_and_goes_on(tmp_path, capsys):
     _, history = fit(tmp_path, model, callbacks=[warm_up])
     whole, whole_history = fit(tmp_path / "whole", callbacks=[vae.BetaWarmUp(3)])
     assert history.history == whole_history.history
-    for a, b in zip(values_of(model), values_of(whole), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_values(model, whole)
     assert model.beta == whole.beta == 1
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("optimizer", [None, "adam"])
+def test_a_run_that_breaks_off_ends_with_a_new_model_as_one_that_did_not(make, optimizer, tmp_path):
+    def made():
+        model = make()
+        model.compile(optimizer)
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "run", made(), callbacks=[Break(1)], validation_data=X[:9])
+    resumed, history = fit(tmp_path / "run", made(), callbacks=[Break()], validation_data=X[:9])
+    whole, whole_history = fit(tmp_path / "whole", made(), validation_data=X[:9])
+    assert history.history == whole_history.history
+    assert_same_values(resumed, whole)
+    assert resumed.evaluate(X, verbose=0) == whole.evaluate(X, verbose=0)
 
 
 def test_a_finished_run_returns_at_once(tmp_path):
@@ -213,8 +208,7 @@ def test_a_finished_run_returns_at_once(tmp_path):
     assert (the_same.history, the_same.epoch) == (history.history, [0, 1, 2])
     assert again.history is the_same
     assert again.beta == model.beta == 4
-    for a, b in zip(values_of(model), values_of(again), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_values(model, again)
 
 
 def test_a_run_that_was_stopped_early_is_not_taken_further(tmp_path):
@@ -229,10 +223,9 @@ def test_a_run_that_was_stopped_early_is_not_taken_further(tmp_path):
     assert len(history.epoch) < 9
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "run", epochs=9, callbacks=[KilledBeforeTheEnd(), stopping()])
-    model, resumed = fit(tmp_path / "run", epochs=9, callbacks=[Break(99), stopping()])
+    model, resumed = fit(tmp_path / "run", epochs=9, callbacks=[Break(), stopping()])
     assert resumed.epoch == history.epoch
-    for a, b in zip(values_of(model), values_of(whole), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_values(model, whole)
 
 
 def test_callbacks_go_on_counting(tmp_path):
@@ -251,7 +244,7 @@ def test_callbacks_go_on_counting(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, callbacks=[Counter("first"), Break(2)])
     counter = Counter("second")
-    _, history = fit(tmp_path, callbacks=[counter, Break(99)])
+    _, history = fit(tmp_path, callbacks=[counter, Break()])
     assert (counter.count, counter.best, counter.note) == (
         3,
         np.float32(history.history["loss"][2]),
@@ -267,7 +260,7 @@ def test_a_film_goes_on(tmp_path):
     cut, whole = film(), film()
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "run", callbacks=[film(), Break(1)])
-    fit(tmp_path / "run", callbacks=[cut, Break(99)])
+    fit(tmp_path / "run", callbacks=[cut, Break()])
     fit(tmp_path / "whole", callbacks=[whole])
     assert cut.epochs == whole.epochs == [0, 1, 2, 3]
     np.testing.assert_array_equal(cut.grids, whole.grids)
@@ -291,8 +284,7 @@ def test_damaged_checkpoints_are_named_and_left_alone(tmp_path):
             refused += 1
         else:  # a byte that no one reads, such as one of a date
             assert same.history == history.history
-            for a, b in zip(values_of(model), values_of(whole), strict=True):
-                np.testing.assert_array_equal(a, b)
+            assert_same_values(model, whole)
         assert path.read_bytes() == data
     assert refused >= 10
 
@@ -306,15 +298,14 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_last_checkpoint(tmp_path, m
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(OSError, match=r"written \(No space left on device\); 1 of \d+ epochs are kept in "):
         fit(tmp_path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["checkpoint.npz"]
     resumed, _ = fit(tmp_path)
     whole, _ = fit(tmp_path / "whole")
-    for a, b in zip(values_of(resumed), values_of(whole), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_values(resumed, whole)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
@@ -350,8 +341,17 @@ def test_a_checkpoint_must_be_a_folder(tmp_path):
         fit(tmp_path, initial_epoch=1)
 
 
+def test_a_model_that_could_not_be_described_is_refused_before_the_first_step(tmp_path):
+    model = tiny_vae(reconstruction=lambda x, y: vae.reconstruction_loss(x, y))
+    with pytest.raises(ValueError, match="register_keras_serializable"):
+        fit(tmp_path, model)
+    assert int(model.optimizer.iterations) == 0
+    assert os.listdir(tmp_path) == []
+
+
 def test_unseeded_runs_go_on_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("vae.training.chunked.get_random_seed", lambda: None)
+    monkeypatch.setattr("vae.training.plan.global_seed", lambda: None)
+    monkeypatch.setattr("vae.training.seeds.global_seed", lambda: None)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, callbacks=[Break(1)])
     _, history = fit(tmp_path)
@@ -359,9 +359,9 @@ def test_unseeded_runs_go_on_too(tmp_path, monkeypatch):
 
 
 def test_differences_are_found_anywhere():
-    assert _checkpoint._difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) == ""
-    assert _checkpoint._difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}).startswith("a.1.b: 2 in")
-    assert _checkpoint._difference({"a": 1}, {"a": 1, "c": 0}).startswith("c: None in")
+    assert checkpoints._difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) == ""
+    assert checkpoints._difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}).startswith("a.1.b: 2 in")
+    assert checkpoints._difference({"a": 1}, {"a": 1, "c": 0}).startswith("c: None in")
 
 
 def test_a_saved_model_goes_on_with_its_noise(tmp_path):

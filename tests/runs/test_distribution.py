@@ -24,9 +24,11 @@ if "address" in options:
 if options.get("distribute"):
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 import vae
-from vae.runs import distribution as _distribution
-widths, read = set(), _distribution._read
-_distribution._read = lambda x, rows: (widths.add(rows.shape[1]), read(x, rows))[1]
+from vae.backends import backend
+widths = set()
+if backend.name == "jax":
+    read = backend.read_rows
+    backend.read_rows = lambda x, rows: (widths.add(rows.shape[1]), read(x, rows))[1]
 digits = vae.load_digits()
 keras.utils.set_random_seed(3)
 model = vae.VAE(vae.build_encoder(784, (16,)), vae.build_decoder(2, (16,)))

@@ -1,0 +1,180 @@
+"""A reconstruction term of one's own, and a loss of one's own: three terms, said in one place."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny import BOTH, TERMS, X, fit, noise_of, tiny_vae
+
+import vae
+from vae.losses import vae_loss_terms
+
+# VAE(reconstruction=function)
+
+
+def absolute_error(x, reconstruction):
+    return ops.sum(ops.abs(x - reconstruction), axis=1)  # (batch,)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_a_function_of_ones_own_trains(make):
+    history = fit(make(reconstruction=absolute_error), epochs=2, validation_data=X)
+    assert np.isfinite(history["loss"]).all()
+    assert history["reconstruction_loss"][0] != fit(make())["reconstruction_loss"][0]
+
+
+def test_it_is_what_the_model_lowers_and_reports():
+    model = tiny_vae(reconstruction=absolute_error)
+    reconstruction, _ = model.losses_per_image(X, np.zeros((16, 2)))
+    np.testing.assert_allclose(reconstruction, np.abs(X - model.reconstruct(X)).sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_the_functions_of_this_package_are_those_of_the_names(make):
+    for name, function in [("mse", vae.reconstruction_loss), ("bernoulli", vae.bernoulli_loss)]:
+        assert fit(make(reconstruction=function), epochs=2) == fit(make(reconstruction=name), epochs=2)
+
+
+def test_a_lambda_trains():
+    model = tiny_vae(reconstruction=lambda x, y: ops.sum((x - y) ** 2, axis=-1))
+    assert fit(model)["loss"] == pytest.approx(fit(tiny_vae())["loss"], rel=1e-5)
+
+
+def test_a_function_of_images_gets_them_in_the_encoders_shape():
+    shapes = []
+
+    def note(x, reconstruction):
+        shapes.append((tuple(x.shape[1:]), tuple(reconstruction.shape[1:])))
+        return ops.mean(ops.square(x - reconstruction), axis=(1, 2, 3))
+
+    fit(tiny_vae(shape=(6, 6, 1), reconstruction=note))
+    assert set(shapes) == {((6, 6, 1), (6, 6, 1))}
+
+
+def fails(x, reconstruction):
+    raise RuntimeError("no such thing")
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda x, y: ops.mean(ops.square(x - y)), r"returns \(\)"),
+        (lambda x, y: ops.sum(ops.square(x - y), axis=1, keepdims=True), r"returns \(None, 1\)"),
+        (lambda x, y: ops.square(x - y), r"returns \(None, 36\)"),
+        (lambda x, y: None, "returns None"),
+        (lambda x, y: "loss", "returns loss"),
+        (lambda x: x, "fails: "),
+        (fails, "fails: "),
+    ],
+)
+def test_a_function_that_gives_no_number_an_image_is_refused_at_once(make, function, got):
+    with pytest.raises(ValueError, match=rf"reconstruction must .*returns \(batch,\); got one that {got}"):
+        make(reconstruction=function)
+
+
+def test_the_reason_why_a_function_fails_is_given():
+    with pytest.raises(ValueError, match=r"got one that fails: .*no such thing"):
+        tiny_vae(reconstruction=fails)
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("reconstruction", ["mae", None, 3, ["mse"]])
+def test_what_is_neither_a_name_nor_a_function_is_refused(make, reconstruction):
+    with pytest.raises(ValueError, match=r"reconstruction must be 'mse'.*; got"):
+        make(reconstruction=reconstruction)
+
+
+# A third term
+
+
+class WithLengths(vae.VAE):
+    """A VAE that draws every z to the origin, too."""
+
+    def loss_terms(self, x, training=False):
+        z_mean, z_log_sigma, z = self.encoder(x, training=training)
+        terms = vae_loss_terms(x, self.decoder(z, training=training), z_mean, z_log_sigma)
+        return {**terms, "length_loss": ops.sum(ops.square(z), axis=-1)}
+
+
+class Weighed(WithLengths):
+    """The same, with a weight of its own."""
+
+    def term_weights(self):
+        return {**super().term_weights(), "length_loss": 0.25}
+
+
+NAMES = [*TERMS, "length_loss"]
+
+
+def total(result, prefix="", beta=1.0, weight=1.0):
+    reconstruction, kl, length = (result[f"{prefix}{name}"] for name in NAMES[1:])
+    return reconstruction + beta * kl + weight * length
+
+
+@pytest.mark.parametrize(("kind", "weight"), [(WithLengths, 1), (Weighed, 0.25)])
+def test_a_third_term_is_said_in_one_place_and_seen_everywhere(kind, weight):
+    model = tiny_vae(kind=kind, beta=2)
+    history = {
+        name: values[-1] for name, values in fit(model, epochs=2, batch_size=5, validation_data=X).items()
+    }
+    assert sorted(history) == sorted([*NAMES, *(f"val_{name}" for name in NAMES)])
+    evaluated = model.evaluate(X, verbose=0, return_dict=True)
+    assert sorted(evaluated) == sorted(NAMES)
+    assert history["loss"] == pytest.approx(total(history, "", 2, weight), rel=1e-5)
+    assert history["val_loss"] == pytest.approx(total(history, "val_", 2, weight), rel=1e-5)
+    assert evaluated["loss"] == pytest.approx(total(evaluated, "", 2, weight), rel=1e-5)
+    assert [part.shape for part in model.losses_per_image(X)] == [(16,)] * 3
+
+
+def test_a_third_term_is_lowered():
+    def lengths_after_training(kind):
+        model = tiny_vae(kind=kind, beta=0)
+        model.compile(keras.optimizers.Adam(0.01))
+        fit(model, epochs=30)
+        return np.square(model.encode(X)[0]).sum()
+
+    assert lengths_after_training(WithLengths) < 0.5 * lengths_after_training(vae.VAE)
+
+
+def test_a_third_term_is_listed_once_however_often_the_model_is_compiled():
+    model = tiny_vae(kind=WithLengths)
+    model.compile("sgd")
+    fit(model)
+    model.compile()
+    assert [metric.name for metric in model.metrics] == NAMES
+    assert sorted(fit(model)) == sorted(NAMES)
+
+
+def test_a_third_term_may_be_monitored():
+    stop = keras.callbacks.EarlyStopping("length_loss", patience=9)
+    with pytest.raises(ValueError, match=r'monitor="length_loss"\) must be given mode="min"'):
+        fit(tiny_vae(kind=WithLengths), callbacks=[stop])
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        lambda x: ops.sum(x, axis=1),
+        lambda x: [ops.sum(x, axis=1)],
+        lambda x: {"loss_of_all": ops.mean(x)},
+        lambda x: {"loss_of_each": x},
+        lambda x: {"nothing": None},
+    ],
+)
+def test_terms_that_are_no_numbers_of_images_are_refused_when_the_model_is_compiled(terms):
+    class Wrong(vae.VAE):
+        def loss_terms(self, x, training=False):
+            return terms(x)
+
+    with pytest.raises(
+        ValueError, match=r"loss_terms must return a dictionary of tensors of shape \(batch,\)"
+    ):
+        tiny_vae(kind=Wrong)
+
+
+def test_to_ask_for_the_names_of_the_terms_draws_no_noise():
+    model = tiny_vae(noise=4)
+    before = noise_of(model)
+    model.compile()
+    np.testing.assert_array_equal(noise_of(model), before)
