@@ -212,6 +212,13 @@ def check_verbose(value: Any) -> None:
         raise ValueError(f'verbose must be "auto", 0, 1 or 2; got {value!r}.')
 
 
+def check_instance(name: str, value: Any, *classes: type) -> None:
+    """Raise a TypeError for what is none of some classes of this package, nor of a subclass."""
+    if not isinstance(value, classes):
+        wanted = " or ".join(f"vae.{wanted.__name__}" for wanted in classes)
+        raise TypeError(f"{name} must be a {wanted}; got {type(value).__name__}.")
+
+
 def check_text(name: str, value: Any) -> str:
     """Return a string."""
     if isinstance(value, str):

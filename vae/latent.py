@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from vae._checks import Images, Labels, check_choice, check_labels, check_positive_int
-from vae.model import check_vae
+from vae._checks import Images, Labels, check_choice, check_instance, check_labels, check_positive_int
+from vae.model import VAE
 from vae.training.inputs import check_one_image
 
 
@@ -37,7 +37,8 @@ def class_center(model: Any, x: Images, labels: Labels, label: Any) -> np.ndarra
         >>> model.decode(seven).shape
         (1, 784)
     """
-    array = check_vae("model", model).shape_images("x", x)
+    check_instance("model", model, VAE)
+    array = model.shape_images("x", x)
     names = check_labels("labels", labels, len(array))
     is_one = isinstance(label, str | bytes | np.generic | numbers.Real)
     chosen = names == label if is_one else np.False_
@@ -74,7 +75,7 @@ def interpolate(model: Any, start: Images, end: Images, n: int = 10, path: str =
         >>> vae.interpolate(model, digits.x_test[0], digits.x_test[1], n=5).shape
         (5, 784)
     """
-    check_vae("model", model)
+    check_instance("model", model, VAE)
     n, path = check_positive_int("n", n), check_choice("path", path, ("line", "sphere"))
     if n < 2:
         raise ValueError(f"n must be 2 or more, both ends included; got {n}.")

@@ -261,10 +261,3 @@ class VAE(ImageModel):
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs: what `ImageModel` has, and beta."""
         return {**super().get_config(), "beta": self.beta}
-
-
-def check_vae(name: str, model: Any) -> VAE:
-    """Return a VAE."""
-    if isinstance(model, VAE):
-        return model
-    raise TypeError(f"{name} must be a vae.VAE; got {type(model).__name__}.")

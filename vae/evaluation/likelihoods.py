@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from vae._checks import Images, check_positive_int, check_seed
+from vae._checks import Images, check_instance, check_positive_int, check_seed
 from vae._keras import keras
 from vae._terminal import progress
 from vae.losses import kl_divergence
-from vae.model import VAE, check_vae
+from vae.model import VAE
 from vae.training.inference import Inference
 from vae.training.seeds import draw_seed
 
@@ -133,7 +133,7 @@ def _draws(
 
 
 def _check(model: Any, x: Any, n_samples: Any, seed: Any) -> np.ndarray:
-    check_vae("model", model)
+    check_instance("model", model, VAE)
     check_positive_int("n_samples", n_samples)
     check_seed("seed", seed)
     return model.shape_images("x", x)

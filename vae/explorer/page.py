@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from vae._checks import Images, Labels, check_images, check_path, check_points
+from vae._checks import Images, Labels, check_images, check_instance, check_path, check_points
 from vae.data import to_uint8
 from vae.figures.labels import group_points, label_colors, name_places, number_labels
-from vae.figures.models import check_autoencoder, check_plane
 from vae.figures.mosaic import to_mosaic, to_png
-from vae.figures.shared import to_pictures
+from vae.figures.shared import check_plane, to_pictures
 from vae.files.atomic import write_whole
-from vae.model import VAE, Autoencoder, check_vae
+from vae.model import VAE, Autoencoder
 
 # Points along each side. Blended, MNIST's images differ from what the decoder gives by 0.0013 a pixel on
 # average, with the rounding to 8 bits; in the autoencoder's plane, which is wider, by 0.0034.
@@ -143,9 +142,10 @@ def explore(
     array = check_images("images", images)
     shape = to_pictures("images", array, image_shape, n=1).shape[1:]
     names, numbers = ([], np.zeros(len(array), int)) if labels is None else number_labels(labels, len(array))
-    planes = [_Plane("model", check_vae("model", model), "VAE", "z", _PRIOR_REACH)]
+    check_instance("model", model, VAE)
+    planes = [_Plane("model", model, "VAE", "z", _PRIOR_REACH)]
     if autoencoder is not None:
-        check_autoencoder("autoencoder", autoencoder)
+        check_instance("autoencoder", autoencoder, Autoencoder)
         planes.append(_Plane("autoencoder", autoencoder, "Autoencoder", "code", 0.0))
     for plane in planes:
         check_plane(plane.argument, plane.model, array)

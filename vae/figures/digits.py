@@ -15,15 +15,15 @@ from vae._checks import (
     as_array,
     as_float,
     check_choice,
+    check_instance,
     check_labels,
     check_points,
     check_positive_int,
 )
 from vae._keras import keras
-from vae.figures.models import check_image_model
 from vae.figures.mosaic import to_mosaic
 from vae.figures.shared import Picture, clip_pictures, draw_picture, to_pictures
-from vae.model import VAE
+from vae.model import VAE, Autoencoder
 from vae.training.image_model import ImageModel
 
 Shape = tuple[int, ...] | None
@@ -181,7 +181,7 @@ def plot_reconstructions(
         >>> len(vae.plot_reconstructions(vae.build_autoencoder(), np.zeros((3, 784))).axes)
         6
     """
-    check_image_model("model", model)
+    check_instance("model", model, VAE, Autoencoder)
     pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
     array = np.asarray(images)
     titles = _titles(labels, len(array))[: len(pictures)]

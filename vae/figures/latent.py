@@ -15,15 +15,15 @@ from vae._checks import (
     Points,
     check_flag,
     check_images,
+    check_instance,
     check_labels,
     check_points,
     check_positive_int,
     check_text,
 )
 from vae.figures.labels import Group, draw_legend, draw_points, group_points, name_places
-from vae.figures.models import check_autoencoder, check_plane
-from vae.figures.shared import Picture
-from vae.model import VAE, Autoencoder, check_vae
+from vae.figures.shared import Picture, check_plane
+from vae.model import VAE, Autoencoder
 
 _SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
 _STROKE = [withStroke(linewidth=3, foreground="white")]
@@ -108,8 +108,8 @@ def plot_latent_intuition(
         >>> len(vae.plot_latent_intuition(vae.build_autoencoder(), model, images, labels).axes)
         2
     """
-    check_autoencoder("autoencoder", autoencoder)
-    check_vae("model", model)
+    check_instance("autoencoder", autoencoder, Autoencoder)
+    check_instance("model", model, VAE)
     array = check_images("images", images)
     names = check_labels("labels", labels, len(array))
     chosen = np.linspace(0, len(array) - 1, min(check_positive_int("n", n), len(array))).astype(int)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from vae._checks import Images, check_images, check_units
 from vae.data import flatten
+from vae.training.image_model import ImageModel
 
 # Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
 COLORS = (
@@ -55,6 +56,17 @@ def to_pictures(
             f"to {pixels}, the pixels of each of {name}; got {shape}."
         )
     return flatten(array[:n]).reshape(-1, *(shape if shape[2:] == (3,) else shape[:2]))
+
+
+def check_plane(name: str, model: ImageModel, images: np.ndarray) -> None:
+    """Raise a ValueError where a model has no latent plane, or takes other images than these."""
+    latent_dim, wanted = model.decoder.input_shape[-1], math.prod(model.encoder.input_shape[1:])
+    if latent_dim != 2:
+        raise ValueError(f"{name} must have 2 latent dimensions to be drawn in a plane; got {latent_dim}.")
+    if wanted != images[0].size:
+        raise ValueError(
+            f"{name} must take images of {images[0].size} values, as images are; it takes {wanted}."
+        )
 
 
 def clip_pictures(name: str, output: Images, image_shape: tuple[int, ...] | None) -> np.ndarray:
