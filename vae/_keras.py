@@ -1,4 +1,4 @@
-"""Keras, imported quietly; and every private part of Keras that this package uses, each with its reason.
+"""Keras, imported quietly; a layer that it lacks; and its private parts that this package uses, with reasons.
 
 Every other module takes ``keras`` from here. TensorFlow writes log lines when it starts (oneDNN, CPU
 instructions, missing CUDA drivers), from compiled code and straight to file descriptor 2, where no Python
@@ -14,6 +14,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
+
+from vae._checks import check_seed
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -44,6 +46,44 @@ def stderr_held_back() -> Iterator[None]:
 
 with stderr_held_back():
     import keras
+
+
+class SeededLambda(keras.layers.Lambda):
+    """A Lambda layer whose function draws: it owns the generator of the noise, and its state is saved.
+
+    Args:
+        function: Called with the inputs and a `seed_generator`; its output has the shape of the first input.
+        seed: A whole number from 0 up, or None to take one from `keras.utils.set_random_seed`.
+        **kwargs: As for any Keras layer.
+    """
+
+    def __init__(self, function: Any, seed: int | None, **kwargs: Any) -> None:
+        super().__init__(function, **kwargs)
+        self.seed = check_seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.arguments = {"seed_generator": self.seed_generator}  # what Lambda calls the function with
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the first input."""
+        return tuple(input_shape[0])
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the generator's state, which Keras leaves out: a loaded model would repeat its noise."""
+        store["seed_generator_state"] = keras.ops.convert_to_numpy(self.seed_generator.state.value)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the state; files without it leave the layer at its seed."""
+        if "seed_generator_state" in store:
+            self.seed_generator.state.assign(store["seed_generator_state"])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the seed and the layer's name and type; the function belongs to the class."""
+        return {**keras.layers.Layer.get_config(self), "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None, safe_mode: Any = None) -> Any:
+        """Build the layer from `get_config`; nothing in it is code, so safe mode has nothing to stop."""
+        return cls(**config)
 
 
 # The private parts

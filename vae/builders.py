@@ -1,7 +1,7 @@
 """Builders of the networks: encoder, decoder, and the plain autoencoder that the lesson starts from.
 
 Each puts together an ordinary functional `keras.Model`; the layer names are those of every diagram. All
-dense networks have the hidden layers of `_hidden_layers`; all encoders of a VAE end in `_gaussian_heads`.
+dense networks have the hidden layers of `hidden_layers`; all encoders of a VAE end in `gaussian_heads`.
 """
 
 import math
@@ -14,25 +14,26 @@ from vae.layers import Sampling, clip_log_sigma
 from vae.model import Autoencoder
 
 # Not ReLU: in a layer of 8 units, one that dies takes an eighth of the layer with it, and some seeds
-# then end 3 points of loss behind the others.
+# then end 3 nats per image behind the others.
 ACTIVATION = "silu"
 INITIALIZER = "he_normal"
 
 
-def _hidden_layers(x: Tensor, units: Sequence[int], name: str, **options: Any) -> Tensor:
+def hidden_layers(x: Tensor, units: Sequence[int], name: str, **options: Any) -> Tensor:
     """Dense layers, one after another."""
     for i, size in enumerate(check_units("hidden_units", units), start=1):
         x = keras.layers.Dense(size, name=f"{name}-{i}", **options)(x)  # (batch, size)
     return x
 
 
-def _gaussian_heads(x: Tensor, latent_dim: int, initializer: Any, seed: int | None) -> list[Tensor]:
+def gaussian_heads(x: Tensor, latent_dim: int, initializer: Any, seed: int | None) -> list[Tensor]:
     """The three outputs of a VAE's encoder: a Gaussian, as z_mean and z_log_sigma, and a draw z from it."""
     size = check_positive_int("latent_dim", latent_dim)
     z_mean = keras.layers.Dense(size, name="Z-Mean", kernel_initializer=initializer)(x)
-    z_log_sigma = keras.layers.Dense(
-        size, clip_log_sigma, name="Z-Log-Sigma", kernel_initializer=initializer
-    )(x)
+    log_sigma_head = keras.layers.Dense(
+        size, activation=clip_log_sigma, name="Z-Log-Sigma", kernel_initializer=initializer
+    )
+    z_log_sigma = log_sigma_head(x)
     z = Sampling(seed, name="Z-Sampling-Layer")([z_mean, z_log_sigma])
     return [z_mean, z_log_sigma, z]  # three times (batch, latent_dim)
 
@@ -49,8 +50,8 @@ def build_encoder(
 ) -> keras.Model:
     """Build the encoder q(z|x): image -> [z_mean, z_log_sigma, z].
 
-    Kingma & Welling 2014 (arXiv 1312.6114), appendix C.2: a dense network with two linear heads,
-    followed by the sampling layer. The Z-Log-Sigma head is clipped to [-15, 15].
+    Kingma & Welling 2014 (arXiv 1312.6114), appendix C.2: a dense network with two heads, of which the
+    second is clipped to [-15, 15], followed by the sampling layer.
 
     Args:
         input_dim: Pixels of a flattened image.
@@ -76,8 +77,8 @@ def build_encoder(
     check_known(activation=activation, kernel_initializer=kernel_initializer)
     options = {"activation": activation, "kernel_initializer": kernel_initializer}
     image = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
-    hidden = _hidden_layers(image, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
-    outputs = _gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
+    hidden = hidden_layers(image, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
+    outputs = gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
     return keras.Model(image, outputs, name=name)
 
 
@@ -91,7 +92,7 @@ def build_decoder(
     kernel_initializer: Any = INITIALIZER,
     name: str = "Decoder-Model",
 ) -> keras.Model:
-    """Build the decoder p(x|z): latent point -> image.
+    """Build the decoder: latent point -> image, the mean of p(x|z).
 
     Kingma & Welling 2014 (arXiv 1312.6114), appendix C. The default sigmoid keeps pixels in [0, 1].
 
@@ -122,8 +123,8 @@ def build_decoder(
     options = {"activation": activation, "kernel_initializer": kernel_initializer}
     size = check_positive_int("output_dim", output_dim)
     z = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
-    hidden = _hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
-    options["activation"] = output_activation
+    hidden = hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
+    options = {**options, "activation": output_activation}
     image = keras.layers.Dense(size, name="Decoder-Output-Layer", **options)(hidden)  # (batch, output_dim)
     return keras.Model(z, image, name=name)
 
@@ -173,10 +174,10 @@ def build_conv_encoder(
     image = x = keras.Input(check_image_shape("image_shape", image_shape), name="Encoder-Input-Layer")
     for i, size in enumerate(check_units("filters", filters), start=1):
         layer = keras.layers.Conv2D(size, 3, 2, "same", name=f"Encoder-Conv-Layer-{i}", **options)
-        x = layer(x)  # (batch, height / 2, width / 2, size)
-    x = keras.layers.Flatten(name="Encoder-Flatten-Layer")(x)  # (batch, height * width * size)
-    hidden = _hidden_layers(x, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
-    outputs = _gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
+        x = layer(x)  # (batch, rows, columns, size): half as many rows and columns each time
+    x = keras.layers.Flatten(name="Encoder-Flatten-Layer")(x)  # (batch, rows * columns * size)
+    hidden = hidden_layers(x, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
+    outputs = gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
     return keras.Model(image, outputs, name=name)
 
 
@@ -194,9 +195,9 @@ def build_conv_decoder(
     """Build a convolutional decoder: latent point -> image.
 
     A dense layer lays out a small image; each convolution (3 x 3) is followed by an upsampling that
-    doubles height and width; the last convolution gives the channels. What is too much of a size that
-    is no multiple of 2 to the number of `filters` is cut off. Not transposed convolutions, which leave
-    a checkerboard (Odena et al. 2016, doi 10.23915/distill.00003) and are slow on CPUs.
+    doubles height and width; the last convolution gives the channels. If height or width is no multiple
+    of 2 ** len(filters), the excess is cropped. Not transposed convolutions, which leave a checkerboard
+    (Odena et al. 2016, doi 10.23915/distill.00003) and are slow on CPUs.
 
     Args:
         latent_dim: Size of the latent space.
@@ -230,22 +231,21 @@ def build_conv_decoder(
     first = sizes[0] if sizes else channels
 
     z = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
-    x = _hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
+    x = hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
     x = keras.layers.Dense(rows * columns * first, name="Decoder-Layout-Layer", **options)(x)
-    x = keras.layers.Reshape((rows, columns, first), name="Decoder-Reshape-Layer")(x)
+    x = keras.layers.Reshape((rows, columns, first), name="Decoder-Reshape-Layer")(
+        x
+    )  # (batch, rows, columns, first)
     for i, size in enumerate(sizes, start=1):
         x = keras.layers.Conv2D(size, 3, 1, "same", name=f"Decoder-Conv-Layer-{i}", **options)(x)
-        x = keras.layers.UpSampling2D(name=f"Decoder-Upsampling-Layer-{i}")(
-            x
-        )  # (batch, 2 rows, 2 columns, size)
-    too_much = ((0, x.shape[1] - height), (0, x.shape[2] - width))
-    if too_much != ((0, 0), (0, 0)):
-        x = keras.layers.Cropping2D(too_much, name="Decoder-Cropping-Layer")(
-            x
-        )  # (batch, height, width, size)
-    options["activation"] = output_activation
-    image = keras.layers.Conv2D(channels, 3, 1, "same", name="Decoder-Output-Layer", **options)(x)
-    return keras.Model(z, image, name=name)  # image: (batch, height, width, channels)
+        twice = keras.layers.UpSampling2D(name=f"Decoder-Upsampling-Layer-{i}")
+        x = twice(x)  # (batch, rows, columns, size): twice as many rows and columns each time
+    excess = ((0, x.shape[1] - height), (0, x.shape[2] - width))
+    if excess != ((0, 0), (0, 0)):
+        x = keras.layers.Cropping2D(excess, name="Decoder-Cropping-Layer")(x)  # (batch, height, width, size)
+    options = {**options, "activation": output_activation}
+    last = keras.layers.Conv2D(channels, 3, 1, "same", name="Decoder-Output-Layer", **options)
+    return keras.Model(z, last(x), name=name)  # (batch, height, width, channels)
 
 
 def build_autoencoder(
@@ -274,7 +274,7 @@ def build_autoencoder(
         name: Name of the model.
 
     Returns:
-        An `Autoencoder`, which trains and is used as a `VAE` is.
+        An `Autoencoder`, which is compiled, trained and saved as a `VAE` is.
 
     Raises:
         ValueError: A size that is no positive whole number, or an activation or initializer that
@@ -289,7 +289,7 @@ def build_autoencoder(
     options = {"activation": activation, "kernel_initializer": kernel_initializer}
     units, size = check_units("hidden_units", hidden_units), check_positive_int("latent_dim", latent_dim)
     image = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
-    hidden = _hidden_layers(image, units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
+    hidden = hidden_layers(image, units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
     code = keras.layers.Dense(size, name="Z-Code", kernel_initializer=kernel_initializer)(hidden)
     encoder = keras.Model(image, code, name="Encoder-Model")  # code: (batch, latent_dim)
     decoder = build_decoder(size, units[::-1], input_dim, output_activation=output_activation, **options)

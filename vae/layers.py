@@ -1,15 +1,16 @@
 """The sampling step of a variational autoencoder, as a Keras layer.
 
-The encoder answers an image with a Gaussian: a mean, z_mean, and a spread, sigma = exp(z_log_sigma), for each
-latent dimension. The decoder gets a draw z from it. But no gradient passes through a draw. The
-reparameterisation trick (Kingma & Welling 2014, arXiv 1312.6114, section 2.4) draws epsilon from N(0, I),
-which depends on no weight, and computes z from it: now z is a plain function of z_mean and z_log_sigma.
+The encoder answers an image with a Gaussian: a mean, z_mean, and a spread, sigma = exp(z_log_sigma), for
+each latent dimension. The decoder gets a draw z from it. But a draw has no derivative, so no gradient of
+the loss could reach the encoder's weights. The reparameterisation trick (Kingma & Welling 2014, arXiv
+1312.6114, section 2.4) draws epsilon from N(0, I), which depends on no weight, and computes z = z_mean +
+sigma * epsilon: the same distribution, and a plain function of what the encoder gives.
 """
 
 from typing import Any
 
-from vae._checks import check_pair_of_shapes, check_seed
-from vae._keras import Tensor, keras
+from vae._checks import check_pair_of_shapes
+from vae._keras import SeededLambda, Tensor, keras
 
 LOG_SIGMA_LIMIT = 15.0
 
@@ -22,8 +23,8 @@ def reparameterize(z_mean: Tensor, z_log_sigma: Tensor, epsilon: Tensor) -> Tens
 
     Args:
         z_mean: Shape (batch, latent_dim), floats.
-        z_log_sigma: The same shape: the logarithm of the standard deviation, exactly. Where a code gives
-            you a log-variance, z_log_sigma is half of it.
+        z_log_sigma: The same shape: the logarithm of the standard deviation, exactly. If another
+            implementation gives you a log-variance, halve it.
         epsilon: The same shape: draws from N(0, I).
 
     Returns:
@@ -39,7 +40,7 @@ def reparameterize(z_mean: Tensor, z_log_sigma: Tensor, epsilon: Tensor) -> Tens
 
 @keras.saving.register_keras_serializable(package="vae")
 def sample_z(inputs: list[Tensor], seed_generator: keras.random.SeedGenerator) -> Tensor:
-    """Draw z from N(z_mean, exp(z_log_sigma)^2), one draw an image: what `Sampling` computes.
+    """Draw z from N(z_mean, exp(z_log_sigma)^2), one draw per image: what `Sampling` computes.
 
     Args:
         inputs: `[z_mean, z_log_sigma]`, two tensors of shape (batch, latent_dim).
@@ -58,8 +59,10 @@ def sample_z(inputs: list[Tensor], seed_generator: keras.random.SeedGenerator) -
 def clip_log_sigma(z_log_sigma: Tensor) -> Tensor:
     """Clip to [-15, 15], so that exp(2 * z_log_sigma) stays far from overflow in float32.
 
-    The gradient passes as if nothing were clipped: a plain clip has none outside its limits, and a
-    run that once overshot them (Adam at 0.05 does) would stay there for good.
+    Forward: the clipped value. Backward: the gradient passes as if nothing were clipped
+    (straight-through). A plain clip has no gradient outside its limits, and a run that once overshot
+    them (Adam at 0.05 does) would stay there for good. An encoder of your own is safe without it as long
+    as its z_log_sigma stays small.
     """
     clipped = keras.ops.clip(z_log_sigma, -LOG_SIGMA_LIMIT, LOG_SIGMA_LIMIT)  # (batch, latent_dim)
     zero_with_gradient = z_log_sigma - keras.ops.stop_gradient(z_log_sigma)  # (batch, latent_dim)
@@ -67,15 +70,14 @@ def clip_log_sigma(z_log_sigma: Tensor) -> Tensor:
 
 
 @keras.saving.register_keras_serializable(package="vae")
-class Sampling(keras.layers.Lambda):
+class Sampling(SeededLambda):
     """The Lambda layer that draws z from the encoder's Gaussian.
 
     z = z_mean + exp(z_log_sigma) * epsilon, with epsilon ~ N(0, I) drawn anew at every call, in
     training and in inference (Kingma & Welling 2014, arXiv 1312.6114, section 2.4).
 
-    There is no `call` here: a Lambda layer calls the function that it wraps, and this one wraps
-    `sample_z`. That is a function with a name, as Keras refuses to load a Python lambda, which a file
-    would hold as bytecode. The layer owns the generator of its noise, so that each call gets fresh
+    A Lambda layer makes a layer of a function: it has no `call` of its own, and calls the function that
+    it wraps, here `sample_z`. The layer owns the generator of its noise, so that each call gets fresh
     noise on every backend, also where it is compiled, and a run can be repeated.
 
     Args:
@@ -99,36 +101,9 @@ class Sampling(keras.layers.Lambda):
     """
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(sample_z, **kwargs)
-        self.seed = check_seed("seed", seed)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self.arguments = {"seed_generator": self.seed_generator}  # what Lambda calls sample_z with
+        super().__init__(sample_z, seed, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Check that the inputs are z_mean and z_log_sigma of one shape."""
         check_pair_of_shapes("Sampling must be called on [z_mean, z_log_sigma]", input_shape)
         self.built = True
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return the shape of z, which is that of z_mean."""
-        return tuple(input_shape[0])
-
-    def save_own_variables(self, store: Any) -> None:
-        """Save the seed generator's state, which Keras leaves out: a loaded model would repeat its noise."""
-        store["seed_generator_state"] = keras.ops.convert_to_numpy(self.seed_generator.state.value)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load the state; files without it leave the layer at its seed."""
-        if "seed_generator_state" in store:
-            self.seed_generator.state.assign(store["seed_generator_state"])
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the seed and the layer's name and type; the function is always `sample_z`."""
-        return {**keras.layers.Layer.get_config(self), "seed": self.seed}
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Any = None, safe_mode: Any = None
-    ) -> "Sampling":
-        """Build the layer from `get_config`; nothing in it is code, so safe mode has nothing to stop."""
-        return cls(**config)

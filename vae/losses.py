@@ -1,34 +1,37 @@
-"""The two terms of a VAE's loss, and their sum: one number an image, in nats.
+"""The two terms of a VAE's loss, and their sum: one number per image, in nats.
 
 For an image x of D pixels, its reconstruction y, and a latent space of L dimensions, with sigma =
-exp(z_log_sigma) (Kingma & Welling 2014, arXiv 1312.6114, section 2.2, appendix B; beta: Higgins et al. 2017):
+exp(z_log_sigma) (Kingma & Welling 2014, arXiv 1312.6114, section 2.2, appendix B; beta: Higgins et al.
+2017):
 
     reconstruction loss = sum over the D pixels of (x - y)^2
     KL divergence       = 1/2 * sum over the L dimensions of (z_mean^2 + sigma^2 - 1 - 2 * z_log_sigma)
     loss                = reconstruction loss + beta * KL divergence
 
-Sums over pixels and over latent dimensions, a mean over images: only so do the two terms stand in the
-proportion that probability theory gives them. With the mean over pixels, the KL term would win, and every
-image would decode to the same grey one.
+Sums over pixels and over latent dimensions, a mean over images: so probability theory weighs the two terms,
+if each pixel is a Gaussian of variance 1/2 around y, which is our choice. A mean over pixels instead is the
+same as beta = D: the KL term would win, and every image would decode to the same grey one.
 
-A nat is the unit of information with the natural logarithm: 1 nat = 1.44 bits. The squared error is, in nats,
-the negative log-likelihood of a Gaussian with variance 1/2 around each pixel of y, less its constant
-(D/2) * log(pi); so with beta = 1, -(loss + (D/2) * log(pi)) is an ELBO, a lower bound on log p(x).
+A nat is the unit of information with the natural logarithm: 1 nat = 1.44 bits. The squared error plus the
+constant (D/2) * log(pi) is the negative log-likelihood of that Gaussian in nats. So with beta = 1, and on
+average over the draws of z, -(loss + (D/2) * log(pi)) is the ELBO (evidence lower bound): it lies below log
+p(x).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vae._checks import check_float_tensors, check_latent_tensors, check_same_length, check_weight
 from vae._keras import Tensor, keras
 
 ops = keras.ops
+ReconstructionLoss = Callable[[Tensor, Tensor], Tensor]  # (x, reconstruction) -> (batch,)
 
 _TINY = 1e-7  # the least probability of a pixel; log(0) would be infinite
 
 
 def kl_divergence(z_mean: Tensor, z_log_sigma: Tensor) -> Tensor:
-    """Return KL(N(z_mean, sigma^2) || N(0, I)) with sigma = exp(z_log_sigma), one number an image.
+    """Return KL(N(z_mean, sigma^2) || N(0, I)) with sigma = exp(z_log_sigma), one number per image.
 
     How far the encoder's Gaussian is from the prior. Summed over the latent axis, in nats. Kingma &
     Welling 2014 (arXiv 1312.6114), appendix B.
@@ -51,7 +54,8 @@ def kl_divergence(z_mean: Tensor, z_log_sigma: Tensor) -> Tensor:
         0.5
     """
     z_mean, z_log_sigma = check_latent_tensors(z_mean=z_mean, z_log_sigma=z_log_sigma)  # (batch, latent_dim)
-    # sigma^2 - 1 - log(sigma^2), written so that near sigma = 1 it does not cancel to below zero.
+    # sigma^2 - 1 - log(sigma^2), written so that near sigma = 1 little cancels; what rounding leaves below
+    # zero is cut off.
     log_variance = 2.0 * z_log_sigma
     spread = ops.maximum(ops.expm1(log_variance) - log_variance, 0.0)
     return 0.5 * ops.sum(ops.square(z_mean) + spread, axis=-1)  # (batch,)
@@ -59,9 +63,9 @@ def kl_divergence(z_mean: Tensor, z_log_sigma: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="vae")
 def reconstruction_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Return the squared error summed over all pixels (D times the MSE), one number an image.
+    """Return the squared error summed over all pixels (D times the MSE), one number per image.
 
-    The negative log-likelihood, in nats and less a constant, of a Gaussian with variance 1/2 around
+    Up to an added constant, the negative log-likelihood in nats of a Gaussian with variance 1/2 around
     each reconstructed pixel (Kingma & Welling 2014, arXiv 1312.6114, appendix C.2).
 
     Args:
@@ -86,7 +90,7 @@ def reconstruction_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="vae")
 def bernoulli_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Return the binary cross-entropy summed over all pixels, one number an image.
+    """Return the binary cross-entropy summed over all pixels, one number per image.
 
     The negative log-likelihood, in nats, of black-and-white pixels of which each is white with the
     probability that the decoder gives (Kingma & Welling 2014, arXiv 1312.6114, appendix C.1). On grey
@@ -118,14 +122,18 @@ RECONSTRUCTION_LOSSES = {"mse": reconstruction_loss, "bernoulli": bernoulli_loss
 
 
 def vae_loss_terms(
-    x: Tensor, reconstruction: Tensor, z_mean: Tensor, z_log_sigma: Tensor, compare: Any = reconstruction_loss
+    x: Tensor,
+    reconstruction: Tensor,
+    z_mean: Tensor,
+    z_log_sigma: Tensor,
+    reconstruction_fn: ReconstructionLoss = reconstruction_loss,
 ) -> dict[str, Tensor]:
     """Return the terms of a VAE's loss by name, each (batch,): what `VAE` trains on and `vae_loss` adds up.
 
-    `compare` is the function that gives the first term.
+    `reconstruction_fn` gives the first term: a function of (x, reconstruction) that returns (batch,).
     """
     return {
-        "reconstruction_loss": compare(x, reconstruction),  # (batch,)
+        "reconstruction_loss": reconstruction_fn(x, reconstruction),  # (batch,)
         "kl_loss": kl_divergence(z_mean, z_log_sigma),  # (batch,)
     }
 
@@ -138,11 +146,12 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Ten
 def vae_loss(
     x: Tensor, reconstruction: Tensor, z_mean: Tensor, z_log_sigma: Tensor, beta: Any = 1.0
 ) -> Tensor:
-    """Return reconstruction loss + beta * KL divergence, the KL + MSE loss of a VAE, one number an image.
+    """Return reconstruction loss + beta * KL divergence, the KL + MSE loss of a VAE, one number per image.
 
-    `VAE.fit` lowers the mean of this over images, by the same code. With beta = 1 it is a negative
-    ELBO less a constant (Kingma & Welling 2014, arXiv 1312.6114, equation 10); other values weigh
-    order in the latent space against sharp reconstructions (Higgins et al. 2017, beta-VAE).
+    `VAE.fit` lowers the mean of this over images, by the same code (with another `reconstruction`, the
+    first term is that one). With beta = 1 it estimates the negative ELBO, up to an added constant (Kingma
+    & Welling 2014, arXiv 1312.6114, equation 10). A larger beta brings each Gaussian closer to the prior
+    and blurs the reconstructions; a smaller one does the reverse (Higgins et al. 2017, beta-VAE).
 
     Args:
         x: Images, shape (batch, ...), floats in [0, 1].
@@ -164,7 +173,7 @@ def vae_loss(
         1.0
     """
     terms = vae_loss_terms(x, reconstruction, z_mean, z_log_sigma)  # each (batch,)
-    check_same_length(x=terms["reconstruction_loss"], z_mean=terms["kl_loss"])
+    check_same_length(x=terms["reconstruction_loss"], z_mean=terms["kl_loss"])  # one per row of each
     return weighted_sum(terms, {"kl_loss": check_weight("beta", beta)})  # (batch,)
 
 

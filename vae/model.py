@@ -1,19 +1,29 @@
 """The autoencoder and the variational autoencoder (VAE), as Keras models.
 
 An autoencoder squeezes an image x into a few numbers, its code, and draws it again from them. A VAE makes a
-model of the images out of it, from which new ones can be drawn (Kingma & Welling 2014, arXiv 1312.6114):
+model of the images out of it, from which new ones can be drawn (Kingma & Welling 2014, arXiv 1312.6114).
+The model says: draw z from the prior N(0, I), then x around decode(z). That gives each image a probability
+p(x), but an integral over all z, which nobody can compute. So a bound of it is lowered instead:
 
-- Why sample? The encoder gives a Gaussian q(z|x), and the decoder gets a draw z from it. So every point near
-  z_mean has to decode to the image, and between images there are no holes.
+- Why sample? The encoder answers an image with a Gaussian q(z|x), the z that it may have come from, and the
+  decoder gets a draw z from it. So every point near z_mean has to decode to the image.
 - Why the KL divergence? Left alone, sigma would shrink to nothing and the means move apart, and we would be
-  back at the autoencoder. The KL term pulls each Gaussian to one and the same, the prior p(z) = N(0, I).
+  back at the autoencoder. The KL term pulls each Gaussian towards the prior, so that they lie close
+  together and leave few holes. The reconstruction term pulls back: images with one and the same Gaussian
+  cannot be told apart. beta sets the balance.
 - Why N(0, I)? Any simple distribution would do. From this one it is easy to draw, and then a new image is
-  decode(z), z ~ N(0, I); and the KL divergence to it is a short formula.
-- Both terms are in nats, the bits of natural logarithms, and their sum is, less a constant, an upper bound
-  of -log p(x): how surprising the model finds the image.
+  decode(z); and the KL divergence to it is a short formula.
+- With beta = 1, and on average over the draws, the sum of the two terms is, up to an added constant, an
+  upper bound of -log p(x) in nats, the bits of natural logarithms: how surprising the model finds the
+  image.
 
-The two classes differ in what stands here. All that they share is `ImageModel`'s: `fit` makes batches,
-Keras's training step asks `ImageModel.compute_loss`, and that asks `loss_terms`, below, and adds them up.
+The two classes differ in what stands here. What they share is `ImageModel`'s: `fit` makes batches, and
+Keras's training step calls its `compute_loss`. That asks `loss_terms`, below, for the terms, each (batch,),
+and `term_weights` for their weights (1 where none is given), adds them up and takes the mean over the
+batch. `call` has no part in the loss: it is what `predict` computes. To add a term, override `loss_terms`
+and return one more tensor (batch,) under a name of its own: history, progress and `evaluate` show it.
+`decode` and `codes_of_images` run a network on arrays, in large batches; `codes_of_batch` runs it inside a
+Keras call.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +47,8 @@ class Autoencoder(ImageModel):
     """An autoencoder: image -> code -> image, nothing sampled, no KL term.
 
     Minimises the mean over images of the reconstruction loss (Hinton & Salakhutdinov 2006, doi
-    10.1126/science.1127647). Trains, saves and loads as a `VAE`, by the same recipe.
+    10.1126/science.1127647). Trains, saves and loads as a `VAE`: by Adam on a schedule, unless `compile`
+    is given an optimizer.
 
     Args:
         encoder: A `keras.Model` from images to codes, (batch, latent_dim).
@@ -67,7 +78,8 @@ class Autoencoder(ImageModel):
         **kwargs: Any,
     ) -> None:
         check_networks(encoder, decoder, ("code",))
-        super().__init__(encoder, decoder, encoder, reconstruction, **{"name": "Autoencoder-Model", **kwargs})
+        kwargs = {"name": "Autoencoder-Model", **kwargs}
+        super().__init__(encoder, decoder, reconstruction, code_network=encoder, **kwargs)
 
     def call(self, x: Tensor) -> Tensor:
         """Return decode(code), in the decoder's output shape."""
@@ -111,7 +123,8 @@ class VAE(ImageModel):
     `fit(x, x)` mean the same. What methods raise about images is said in `ImageModel`.
 
     Args:
-        encoder: A `keras.Model` with the outputs [z_mean, z_log_sigma, z], each (batch, latent_dim).
+        encoder: A `keras.Model` with the outputs [z_mean, z_log_sigma, z], each (batch, latent_dim);
+            z_log_sigma is the logarithm of sigma, not of sigma^2.
         decoder: A `keras.Model` from (batch, latent_dim) to the encoder's input shape.
         beta: Weight of the KL term, 0 or more. May be set at any time, also by a callback.
         reconstruction: The other term: "mse", the squared error summed over pixels
@@ -143,8 +156,9 @@ class VAE(ImageModel):
         **kwargs: Any,
     ) -> None:
         check_networks(encoder, decoder, ("z_mean", "z_log_sigma", "z"))
-        without_z = keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model")
-        super().__init__(encoder, decoder, without_z, reconstruction, **{"name": "VAE-Model", **kwargs})
+        without_draw = keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model")
+        kwargs = {"name": "VAE-Model", **kwargs}
+        super().__init__(encoder, decoder, reconstruction, code_network=without_draw, **kwargs)
         self._beta = keras.Variable(
             check_non_negative("beta", beta), trainable=False, dtype="float32", name="beta"
         )
@@ -152,7 +166,8 @@ class VAE(ImageModel):
     @property
     def beta(self) -> float:
         """Weight of the KL term; compiled steps read it from a variable, so it may change in mid-run."""
-        # The shortest decimal that float32 holds as this: 0.1, where the exact one is 0.10000000149.
+        # The variable is float32, which holds 0.1 as 0.10000000149; the shortest decimal that it would hold
+        # in the same way is the number that was given.
         return float(str(np.float32(keras.ops.convert_to_numpy(self._beta.value))))
 
     @beta.setter
@@ -167,7 +182,11 @@ class VAE(ImageModel):
     def loss_terms(
         self, x: Tensor, training: bool = False, epsilon: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Return reconstruction loss and KL divergence of each image; with `epsilon`, of that noise."""
+        """Return reconstruction loss and KL divergence of each image.
+
+        `epsilon` is noise to take in place of a draw, as `losses_per_image` may ask; a subclass that has
+        no use for it may leave it out.
+        """
         z_mean, z_log_sigma, z = self.encoder(x, training=training)  # three times (batch, latent_dim)
         if epsilon is not None:
             z = reparameterize(z_mean, z_log_sigma, keras.ops.cast(epsilon, z.dtype))  # (batch, latent_dim)

@@ -44,8 +44,8 @@ class ImageModel(ChunkedModel):
         self,
         encoder: keras.Model,
         decoder: keras.Model,
-        code_network: keras.Model,
         reconstruction: str | Callable[..., Tensor],
+        code_network: keras.Model,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
