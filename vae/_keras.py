@@ -145,30 +145,11 @@ def variables_without_values() -> Iterator[list[Any]]:
     before = global_state.get_global_attribute(key)
     global_state.set_global_attribute(key, variables)
     try:
-        with keras.StatelessScope(initialize_variables=False), ObjectSharingScope(), _no_numbers_in_torch():
+        with keras.StatelessScope(initialize_variables=False), ObjectSharingScope():
             yield variables
     finally:
         global_state.set_global_attribute(key, before)
         random.setstate(state)  # layers without a seed draw theirs from it
-
-
-def _no_numbers_in_torch() -> contextlib.AbstractContextManager[Any]:
-    """Within it, PyTorch cannot make tensors but on its device "meta", where they have shapes and no numbers.
-
-    Where Keras cannot find a shape there, it computes on real arrays instead, and asks nobody.
-    """
-    if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
-    from torch.overrides import TorchFunctionMode
-
-    class OnlyOnMeta(TorchFunctionMode):
-        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            if str(kwargs.get("device") or "meta") != "meta":
-                raise ValueError("PyTorch cannot tell a shape without computing")
-            return function(*args, **kwargs)
-
-    return OnlyOnMeta()
 
 
 __all__ = ["Tensor", "keras"]

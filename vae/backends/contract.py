@@ -1,5 +1,6 @@
 """What a backend has to do for this package: one contract, kept by `tensorflow`, `jax` and `torch` alike."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -75,6 +76,10 @@ class Backend:
 
     def check_strategy(self, model: Any) -> None:
         """Raise a ValueError where the backend's own way to use many devices would train wrongly."""
+
+    def shapes_only(self) -> contextlib.AbstractContextManager[Any]:
+        """Return what forbids the backend to compute where Keras asks for nothing but a shape."""
+        return contextlib.nullcontext()
 
     # Asked only where `shares_batches` is True
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from vae._keras import keras
 from vae.backends.contract import Backend, Chunk, Device
@@ -37,6 +38,19 @@ class PyTorch(Backend):
             return network(x[0] if len(x) == 1 else list(x))
 
         return compute
+
+    def shapes_only(self) -> Any:
+        # Where Keras cannot find a shape on the device "meta", whose tensors hold no numbers, it computes on
+        # real arrays instead, and asks nobody.
+        return _OnlyOnMeta()
+
+
+class _OnlyOnMeta(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if str(kwargs.get("device") or "meta") != "meta":
+            raise ValueError("PyTorch cannot tell a shape without computing")
+        return function(*args, **kwargs)
 
 
 backend = PyTorch()

@@ -12,6 +12,7 @@ MOST_CALLS = 1_000  # of layers, when the networks are built
 
 _OWN_MODELS = {"vae>VAE": "VAE", "vae>Autoencoder": "Autoencoder"}
 _KEYS = {"name", "encoder", "decoder", "reconstruction", "beta"}
+_MADE_OF_SIX = {"MultiHeadAttention", "GroupQueryAttention"}  # layers inside one
 _MOST_DEPTH = 60  # every network inside another adds three
 
 
@@ -96,7 +97,11 @@ def _count_calls(value: Any, key: str = "", depth: int = 0) -> int:
     if "class_name" in value:
         check_allowed(value)
     is_layer = "inbound_nodes" in value or value.get("module") == "keras.layers"
+    if "shared_object_id" in value and (is_layer or is_network(value)):
+        # Each network is tried out for itself: there, what another has called before would be a new layer.
+        raise ValueError("two layers of its networks are one")
     calls = 1 + depth // 8 if is_layer else 0  # each network around a layer is tried out for itself
+    calls *= 6 if value.get("class_name") in _MADE_OF_SIX else 1
     for name, item in value.items():
         # What stands below "shape", at whatever depth, is one.
         calls += _count_calls(item, key if "shape" in key and "class_name" not in value else name, depth + 1)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from vae._keras import keras, shapes_inside, variables_without_values
+from vae.backends import backend
 from vae.files.allowed import is_network
 from vae.files.configuration import MOST_CALLS, MOST_NUMBERS_OF_AN_IMAGE, parts
 
@@ -23,11 +24,8 @@ def check_networks(config: dict[str, Any], numbers: int) -> None:
     names, most = ("encoder", "decoder"), numbers + _UNSAVED_NUMBERS
     tried = copy.deepcopy([config.get(name) for name in names])
     for part in parts(tried):
-        # Keras passes over what goes wrong when it builds a network from its build_config. So what fails
-        # here, without values, might go well later, with them, and uncounted. Networks that Keras saved have
-        # no use for it, as they are built from their layers; 1 makes its use an error.
         if is_network(part) and part.get("build_config"):
-            part["build_config"] = 1
+            part["build_config"] = _Unused()
     for part in parts(tried):
         if "input_layers" in part:
             _without_values(partial(_connect, part), most)
@@ -37,6 +35,18 @@ def check_networks(config: dict[str, Any], numbers: int) -> None:
             raise ValueError(f"its {name} is no network")
         if any(math.prod(filter(None, shape)) > MOST_NUMBERS_OF_AN_IMAGE for shape in shapes_inside(network)):
             raise ValueError(f"its {name} makes absurdly large arrays")
+
+
+class _Unused:
+    """The build_config of a network, which Keras may not ask for a shape.
+
+    Keras passes over what goes wrong when it builds a network from it. So what fails here, without values,
+    might go well later, with them, and uncounted. A network that Keras saved is built from its layers, and
+    has no use for it.
+    """
+
+    def __contains__(self, key: Any) -> bool:
+        raise ValueError("a network of it is not built from its layers alone")
 
 
 def _made_from(config: Any) -> Any:
@@ -70,7 +80,7 @@ class _Trial(keras.Operation):
 def _without_values(function: Callable[[], Any], most: int) -> Any:
     """Return what a function returns whose variables, all together, have at most so many numbers."""
     trial = _Trial(function)
-    with variables_without_values() as variables:
+    with backend.shapes_only(), variables_without_values() as variables:
         trial.compute_output_spec()
     if sum(math.prod(variable.shape) for variable in variables) > most:
         raise ValueError("its networks ask for more numbers than the file holds")
@@ -89,32 +99,35 @@ def _connect(config: dict[str, Any]) -> None:
     input that is yet to come, and tries for ever. What that code raises cannot be read off a configuration,
     so here, too, the layers are called.
     """
-    waiting, tensors = [], {}
+    tensors, calls = {}, []
+    layers: dict[str, Any] = {}
     for entry in config["layers"]:
-        name, layer = entry["name"], _made_from(entry)
+        name, layer, nodes = entry["name"], _made_from(entry), entry["inbound_nodes"]
+        if name in layers:
+            raise ValueError("two layers of its networks have one name")
+        layers[name] = layer
         if isinstance(layer, keras.layers.InputLayer):
             tensors[name, 0, 0] = layer.output
-        elif not entry["inbound_nodes"]:
+        elif not nodes:
             raise ValueError("a layer of its networks is never called")
-        # Keras counts a network that is a layer as called once, on its own inputs.
-        first = int(isinstance(layer, keras.Model) and not isinstance(layer, keras.Sequential))
-        waiting += [(name, number, layer, node) for number, node in enumerate(entry["inbound_nodes"], first)]
+        calls += [(name, number, node["args"], node["kwargs"]) for number, node in enumerate(nodes)]
     tries = 0
-    while waiting:
-        late: list[Any] = []
-        for name, number, layer, node in waiting:
-            inputs = list(_inputs([node["args"], node["kwargs"]]))
+    while calls:
+        late: dict[str, list[Any]] = {name: [] for name in layers}  # calls that have to wait, by layer
+        for name, number, args, kwargs in calls:
+            inputs = list(_inputs([args, kwargs]))
             if not inputs:  # it would compute, now and for real, on arrays of any size
                 raise ValueError("a layer of its networks is called on no tensor")
             tries += len(inputs)
-            if any(name == earlier[0] for earlier in late) or not all(place in tensors for place in inputs):
-                late.append((name, number, layer, node))
+            if late[name] or not all(place in tensors for place in inputs):
+                late[name].append((name, number, args, kwargs))
                 continue
-            outputs = layer(*_revived(node["args"], tensors), **_revived(node["kwargs"], tensors))
+            outputs = layers[name](*_revived(args, tensors), **_revived(kwargs, tensors))
             tensors |= {(name, number, i): tensor for i, tensor in enumerate(keras.tree.flatten(outputs))}
-        if len(late) == len(waiting) or tries > _MOST_TRIES:
+        waiting = [call for of_layer in late.values() for call in of_layer]
+        if len(waiting) == len(calls) or tries > _MOST_TRIES:
             raise ValueError("its layers cannot be connected")
-        waiting = late
+        calls = waiting
 
 
 def _inputs(value: Any) -> Iterator[tuple[Any, ...]]:
