@@ -17,7 +17,7 @@ from PIL import Image
 
 import vae
 from vae import cli
-from vae.figures.mosaic import to_sheet
+from vae.figures.shared import to_sheet
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -134,7 +134,7 @@ def test_the_settings_say_how_a_run_was_made(trained):
 
 
 def test_one_seed_gives_one_history(trained, flat, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("vae.figures.run.draw_run", lambda *args: None)  # they take longer than the training
+    monkeypatch.setattr("vae.cli._draw", lambda *args: None)  # they take longer than the training
     _, run = trained
     succeed("train", "--data", "digits", "--epochs", 1, "--seed", 0, "--out", tmp_path / "0")
     assert (tmp_path / "0" / "history.csv").read_bytes() == (run / "history.csv").read_bytes()

@@ -11,7 +11,6 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,19 +27,23 @@ _MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, ImportError, Me
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 _HELP = {"max_content_width": 100, "show_default": True}  # columns, where the terminal has as many
 _MOST_IMAGES = 10_000
+_GRID_PIXELS = 2000  # of the digit grid: large images are fewer, but 10 x 10 at least
 
 
 class _Commands(click.Group):
     """The commands, with click's own errors and the package's brought into one line."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs["standalone_mode"] = False  # click would print its errors in three lines
-        try:
-            status = super().main(*args, **kwargs)
+        try:  # standalone, click would print its errors in three lines
+            sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
         except click.ClickException as error:
-            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
-            status = 2
-        sys.exit(status)
+            reason = error.format_message()
+        except _MISTAKES as error:
+            reason = str(error) or type(error).__name__
+            if isinstance(error, OSError) and error.strerror and error.filename:
+                reason = f"{error.strerror}: {error.filename}"  # without "[Errno 13]"
+        click.echo(f"Error: {' '.join(reason.split())}", err=True)
+        sys.exit(2)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,52 +52,34 @@ class _Commands(click.Group):
             end = "\n" if on_terminal() else ""  # Keras's bar has left its line open
             click.echo(f"{end}Interrupted. {stop}".rstrip(), err=True)
             ctx.exit(_INTERRUPTED)
-        except BrokenPipeError:  # the reader of the output went away; click knows what to do
-            raise
-        except _MISTAKES as error:
-            reason = str(error) or type(error).__name__
-            if isinstance(error, OSError) and error.strerror and error.filename:
-                reason = f"{error.strerror}: {error.filename}"  # without "[Errno 13]"
-            raise click.ClickException(reason) from error
 
 
-class _Size(click.ParamType):
-    """HEIGHTxWIDTH, such as 28x28."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> list[int]:
-        """Return [height, width]: a list, as in the settings of a run, which are JSON."""
-        match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not HEIGHTxWIDTH in pixels, such as 28x28.", param, ctx)
-        return [int(match[1]), int(match[2])]
+def _size(value: str) -> list[int]:
+    """Return HEIGHTxWIDTH as [height, width]: a list, as in the settings of a run, which are JSON."""
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH in pixels, such as 28x28.")
+    return [int(match[1]), int(match[2])]
 
 
-def _check_data(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _data(value: str) -> str:
     """Return the name of a data set, or the absolute path of a folder, for which the settings keep it."""
-    if value is None or value in _DATA:
-        return value
     folder = os.path.abspath(os.path.expanduser(value))
-    if not os.path.isdir(folder):
-        raise ValueError(f"--data must be {', '.join(_DATA)} or a folder; there is no folder {value!r}.")
-    return folder
+    if value not in _DATA and not os.path.isdir(folder):
+        names = ", ".join(_DATA)
+        raise click.ClickException(f"--data must be {names} or a folder; there is no folder {value!r}.")
+    return value if value in _DATA else folder
 
 
-def _out_file(default: str) -> Callable[[Any], Any]:
-    """Return an option --out for a file, whose name must end as the default's."""
-    suffix = Path(default).suffix
-
-    def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-        if value is not None and value.suffix.lower() != suffix:
-            raise ValueError(f"--out must end in {suffix}; got {str(value)!r}.")
-        return value
-
-    path = click.Path(dir_okay=False, path_type=Path)
-    return click.option("--out", type=path, callback=check, metavar=f"FILE{suffix}", show_default=default)
+def _target(out: Path | None, default: Path) -> Path:
+    """Return where to write: a file whose name ends as the default's."""
+    if out is not None and out.suffix.lower() != default.suffix:
+        raise ValueError(f"--out must end in {default.suffix}; got {str(out)!r}.")
+    return out or default
 
 
-_data_option = partial(click.option, "--data", callback=_check_data, metavar="DATA")
+_data_option = partial(click.option, "--data", type=_data, metavar="DATA")
+_out_option = partial(click.option, "--out", type=click.Path(dir_okay=False, path_type=Path))
 _COUNT, _LATENT_DIM, _SEED = click.IntRange(1), click.IntRange(1, 1024), click.IntRange(0, 2**32 - 1)
 _LOSSES, _COLORS = click.Choice(["mse", "bernoulli"]), click.Choice(["grayscale", "rgb"])
 _NEW_RUN = click.Path(path_type=RunFolder)
@@ -125,9 +110,7 @@ def main(ctx: click.Context) -> None:
 @click.option("--batch-size", type=_COUNT, metavar="N", show_default="32", help="Images a step.")
 @click.option("--beta", default=1.0, metavar="X", help="Weight of the KL term.")
 @click.option("--reconstruction", default="mse", type=_LOSSES, help="The other term.")
-@click.option(
-    "--size", type=_Size(), metavar="HxW", show_default="28x28", help="Pixels of a folder's images."
-)
+@click.option("--size", type=_size, metavar="HxW", show_default="28x28", help="Pixels of a folder's images.")
 @click.option("--color", type=_COLORS, show_default="grayscale", help="Of a folder's images.")
 @click.option("--seed", default=0, type=_SEED, metavar="N", help="One seed, one result.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
@@ -157,46 +140,39 @@ def train(out: RunFolder, resume: bool, **options: Any) -> None:
     try:
         _make_run(out, model, data, {"out": os.path.abspath(out.path), **options})
     except KeyboardInterrupt:
-        hint = f"{out} holds no complete run and may be deleted."
-        if out.checkpoint.exists():
-            hint = "The same command with --resume goes on."
-        raise KeyboardInterrupt(hint) from None
+        goes_on = "The same command with --resume goes on."
+        may_go = f"{out} holds no complete run and may be deleted."
+        raise KeyboardInterrupt(goes_on if out.checkpoint.exists() else may_go) from None
 
 
 @main.command(short_help="Write a sheet of new images.")
 @_RUN
 @click.option("-n", default=100, type=click.IntRange(1, _MOST_IMAGES), metavar="N", help="How many images.")
 @click.option("--seed", type=_SEED, metavar="N", help="The same images each time.")
-@_out_file("RUN/generated.png")
+@_out_option(metavar="FILE.png", show_default="RUN/generated.png")
 def generate(run: RunFolder, n: int, seed: int | None, out: Path | None) -> None:
     """Draw new images from the prior and write them as one sheet, a PNG."""
-    from vae.figures.mosaic import to_sheet
-    from vae.files.atomic import write_whole
-
-    out, settings = out or run.path / "generated.png", run.read_settings()
-    model = vae.load_model(run.model)
-    write_whole(out, to_sheet(model.generate(n, seed), settings.image_shape))
-    click.echo(f"{n:,} new images: {out}")
+    target, (image_shape, *_) = _target(out, run.path / "generated.png"), run.read_settings()
+    _write_sheet(target, vae.load_model(run.model), n, seed, image_shape)
+    click.echo(f"{n:,} new images: {target}")
 
 
 @main.command(short_help="Write the latent page.")
 @_RUN
 @_data_option(show_default="the data of RUN", help="As for train.")
-@_out_file("RUN/latent.html")
+@_out_option(metavar="FILE.html", show_default="RUN/latent.html")
 def explore(run: RunFolder, data: str | None, out: Path | None) -> None:
     """Write the latent page: one HTML file in which the latent plane can be walked, in any browser.
 
     It shows the test images of the data. The run must have a latent space of 2 dimensions.
     """
-    from vae.figures.labels import names_of_labels
-
-    out, settings = out or run.path / "latent.html", run.read_settings()
-    if settings.latent_dim != 2:
-        raise ValueError(f"RUN must have --latent-dim 2 to be explored; {run} has {settings.latent_dim}.")
-    model, shape = vae.load_model(run.model), settings.image_shape
-    images = _load(data or settings.source, shape[:2], "rgb" if shape[2:] else "grayscale", settings.seed)
-    vae.explore(model, images.x_test, names_of_labels(images), path=out, image_shape=shape)
-    click.echo(f"Latent page: {out}\nOpen it in a browser; it needs no network.")
+    target, (shape, source, options) = _target(out, run.path / "latent.html"), run.read_settings()
+    if options["latent_dim"] != 2:
+        raise ValueError(f"RUN must have --latent-dim 2 to be explored; {run} has {options['latent_dim']}.")
+    model = vae.load_model(run.model)
+    images = _load(data or source, shape[:2], "rgb" if shape[2:] else "grayscale", options["seed"])
+    vae.explore(model, images.x_test, _names_of_labels(images), path=target, image_shape=shape)
+    click.echo(f"Latent page: {target}\nOpen it in a browser; it needs no network.")
 
 
 # Data
@@ -223,6 +199,13 @@ def _load(source: str, size: Any, color: str | None, seed: int) -> Any:
     return data
 
 
+def _names_of_labels(data: Any) -> Any:
+    """Return the labels of the test images, by name where they have names; None where all are one."""
+    if len(data.class_names) == 1 or not data.y_test.any():
+        return None
+    return [data.class_names[label] for label in data.y_test] if data.class_names else data.y_test
+
+
 # Training
 
 
@@ -232,7 +215,7 @@ def _build(image_shape: tuple[int, ...], options: dict[str, Any]) -> Any:
     keras.utils.set_random_seed(options["seed"])
     latent_dim = options["latent_dim"]
     if options["conv"]:
-        shape = image_shape if len(image_shape) == 3 else (*image_shape, 1)
+        shape = (*image_shape, 1)[:3]
         encoder = vae.build_conv_encoder(shape, latent_dim=latent_dim)
         decoder = vae.build_conv_decoder(latent_dim, image_shape=shape)
     else:
@@ -246,8 +229,6 @@ def _build(image_shape: tuple[int, ...], options: dict[str, Any]) -> Any:
 
 def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) -> None:
     """Train, and write everything into the folder of the run, its settings last."""
-    from vae.figures.run import draw_run
-
     started, clock, device = datetime.now().astimezone(), time.perf_counter(), vae.describe_device()
     click.echo(device)
     run.figures.mkdir(parents=True, exist_ok=True)
@@ -261,29 +242,40 @@ def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) ->
     run.write_history(history)
     test_loss = model.evaluate(data.x_test, verbose=0, return_dict=True)
     model.save(run.model)
-    draw_run(run.figures, model, data, history)
-    facts = {
-        "device": device,
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - clock, 1),
-        "test_loss": {name: float(value) for name, value in test_loss.items()},
-    }
-    run.complete(options, data, facts)
-    click.echo(_summary(run, options, facts))
-
-
-def _summary(run: RunFolder, options: dict[str, Any], facts: dict[str, Any]) -> str:
-    """Say how the run ended, and what can be done with it."""
-    loss, weight = facts["test_loss"], "" if options["beta"] == 1 else f"{options['beta']:g} x "
+    _draw(run.figures, model, data, history)
+    loss = {name: float(value) for name, value in test_loss.items()}
+    seconds = time.perf_counter() - clock
+    times = {"started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1)}
+    run.complete(options, data, {"device": device, **times, "test_loss": loss})
+    weight, name = "" if options["beta"] == 1 else f"{options['beta']:g} x ", shlex.quote(str(run))
     terms = f"reconstruction {loss['reconstruction_loss']:.2f} + {weight}KL {loss['kl_loss']:.2f}"
-    name = shlex.quote(str(run))
-    commands = [f"vae generate {name}"] + [f"vae explore {name}"] * (options["latent_dim"] == 2)
-    what_next = "\n      ".join(commands)
-    return (
-        f"Test loss {loss['loss']:.2f} nats an image ({terms}), after {facts['seconds']:.0f} s.\n"
-        f"In {run}: model.keras, history.csv, settings.json and figures/.\n"
-        f"Next: {what_next}"
-    )
+    click.echo(f"Test loss {loss['loss']:.2f} nats an image ({terms}), after {seconds:.0f} s.")
+    click.echo(f"In {run}: model.keras, history.csv, settings.json and figures/.\nNext: vae generate {name}")
+    if options["latent_dim"] == 2:
+        click.echo(f"      vae explore {name}")
+
+
+def _draw(folder: Path, model: Any, data: Any, history: Any) -> None:
+    """Write loss.png, reconstructions.png, and how new images and the latent space look."""
+    shape, latent_dim, labels = data.x_test.shape[1:], model.decoder.input_shape[-1], _names_of_labels(data)
+    vae.plot_loss(history).savefig(folder / "loss.png")
+    vae.plot_reconstructions(model, data.x_test, labels).savefig(folder / "reconstructions.png")
+    if latent_dim == 2:
+        n = min(30, max(10, _GRID_PIXELS // max(shape[:2])))
+        vae.plot_digit_grid(model, n, image_shape=shape).savefig(folder / "digit_grid.png")
+    else:
+        _write_sheet(folder / "generated.png", model, 100, 0, shape)
+    z_mean, _ = model.encode(data.x_test)
+    # A plane needs two dimensions; of more, a large beta may press all points into one.
+    if latent_dim == 2 or (latent_dim > 2 and (z_mean != z_mean[0]).any()):
+        vae.plot_latent_space(z_mean, labels, static=True).savefig(folder / "latent_space.png")
+
+
+def _write_sheet(path: Path, model: Any, n: int, seed: int | None, image_shape: tuple[int, ...]) -> None:
+    from vae.figures.shared import to_sheet
+    from vae.files.atomic import write_whole
+
+    write_whole(path, to_sheet(model.generate(n, seed), image_shape))
 
 
 if __name__ == "__main__":

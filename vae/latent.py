@@ -13,8 +13,8 @@ from vae.training.inputs import check_one_image
 def class_center(model: Any, x: Images, labels: Labels, label: Any) -> np.ndarray:
     """Return the point in the middle of all images of one label: the median of their z_mean.
 
-    `model.decode` of it gives an image of that label, such as the digit that you ask for. A median,
-    which a few strays do not move.
+    A few strays do not move it. `model.decode` of it gives an image of that label, such as the digit
+    that you ask for.
 
     Args:
         model: A `VAE`.
@@ -40,8 +40,8 @@ def class_center(model: Any, x: Images, labels: Labels, label: Any) -> np.ndarra
     check_instance("model", model, VAE)
     array = model.shape_images("x", x)
     names = check_labels("labels", labels, len(array))
-    is_one = isinstance(label, str | bytes | np.generic | numbers.Real)
-    chosen = names == label if is_one else np.False_
+    is_label = isinstance(label, str | bytes | np.generic | numbers.Real)
+    chosen = names == label if is_label else np.False_
     if not np.any(chosen):
         raise ValueError(f"label must be one of {np.unique(names).tolist()}; got {label!r}.")
     z_mean, _ = model.encode(array[chosen])
@@ -79,24 +79,20 @@ def interpolate(model: Any, start: Images, end: Images, n: int = 10, path: str =
     n, path = check_positive_int("n", n), check_choice("path", path, ("line", "sphere"))
     if n < 2:
         raise ValueError(f"n must be 2 or more, both ends included; got {n}.")
-    a, b = (_encode_one(model, name, image) for name, image in (("start", start), ("end", end)))
+    images = [check_one_image(*end, model.encoder.input_shape) for end in (("start", start), ("end", end))]
+    a, b = (model.encode(image)[0].astype(np.float64) for image in images)
     t = np.linspace(0, 1, n)[:, np.newaxis]
     return model.decode((1 - t) * a + t * b if path == "line" else _on_sphere(a, b, t))
 
 
-def _encode_one(model: Any, name: str, image: Any) -> np.ndarray:
-    return model.encode(check_one_image(name, image, model.encoder.input_shape))[0].astype(np.float64)
-
-
 def _on_sphere(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(a), np.linalg.norm(b)
-    if min(lengths) == 0:
+    length_a, length_b = np.linalg.norm(a), np.linalg.norm(b)
+    if min(length_a, length_b) == 0:
         raise ValueError("start and end must not lie at the origin of the latent space for path='sphere'.")
-    directions = a / lengths[0], b / lengths[1]
-    angle = np.arccos(np.clip(np.sum(directions[0] * directions[1]), -1, 1))
+    a, b, lengths = a / length_a, b / length_b, (1 - t) * length_a + t * length_b
+    angle = np.arccos(np.clip(np.sum(a * b), -1, 1))
     if np.isclose(angle, np.pi):
         raise ValueError("start and end must not lie opposite each other for path='sphere'.")
     if np.isclose(angle, 0):
-        return (1 - t) * a + t * b
-    direction = (np.sin((1 - t) * angle) * directions[0] + np.sin(t * angle) * directions[1]) / np.sin(angle)
-    return ((1 - t) * lengths[0] + t * lengths[1]) * direction
+        return lengths * a
+    return lengths * (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)

@@ -19,10 +19,10 @@ def clean_place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def offline(monkeypatch):
-    def download(url, sha256, file):
+    def fetch(file):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(mnist, "download", download)
+    monkeypatch.setattr(mnist, "_fetch", fetch)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from mnist_files import PROXIES, assert_same, assert_three_ways_out, npz_bytes, on_disk, python
 
-from vae.data import download, mnist
+from vae.data import mnist
 from vae.data.mnist import DatasetUnavailableError, load_mnist
 
 pytestmark = pytest.mark.usefixtures("clean_place")
@@ -150,7 +150,7 @@ def test_nothing_is_written_over(tmp_path):
 
 def test_slow_download_goes_on(small, origin, monkeypatch):
     content = npz_bytes(small)
-    monkeypatch.setattr(download, "_STALL_SECONDS", 0.6)
+    monkeypatch.setattr(mnist, "_STALL_SECONDS", 0.6)
     started = time.monotonic()
     with server(send(content, piece=8192, pause=0.3)) as (address, _):
         origin(address, content)
@@ -164,7 +164,7 @@ def half(content):
 
 @pytest.mark.parametrize("answer", [lambda content: hang, half], ids=["no answer", "stall"])
 def test_stalled_download_gives_up(small, tmp_path, origin, monkeypatch, capfd, answer):
-    monkeypatch.setattr(download, "_STALL_SECONDS", 0.5)
+    monkeypatch.setattr(mnist, "_STALL_SECONDS", 0.5)
     content = npz_bytes(small)
     before = on_disk(tmp_path)
     with server(answer(content)) as (address, connections):

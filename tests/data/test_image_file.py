@@ -8,7 +8,7 @@ import pytest
 from image_files import fill, read, save, values
 from PIL import ExifTags, Image
 
-from vae.data import image_file
+from vae.data import folder
 from vae.data.folder import load_images
 
 # Pixels
@@ -232,7 +232,7 @@ def test_files_that_cannot_be_opened_are_skipped_whoever_runs_this(tmp_path, mon
             raise PermissionError(13, "Permission denied")
         return open(path, *args)
 
-    monkeypatch.setattr(image_file, "open", refuse, raising=False)
+    monkeypatch.setattr(folder, "open", refuse, raising=False)
     with pytest.warns(UserWarning, match=r"'bad.png': Permission denied"):
         assert values(load_images(tmp_path, (4, 4), test_share=0).x_train) == [1]
 

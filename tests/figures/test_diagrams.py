@@ -12,7 +12,7 @@ import pytest
 
 import vae
 from vae._keras import keras
-from vae.figures import rendering
+from vae.figures import diagrams
 from vae.figures.diagrams import Diagram, plot_model
 from vae.figures.shared import AMBER
 
@@ -280,19 +280,19 @@ def test_a_wheel_that_fails_falls_back_too(encoder, monkeypatch):
     def fail(text, file_format):
         raise OSError("libgvc.so: cannot open shared object file")
 
-    monkeypatch.setattr(rendering, "_draw_with_pygraphviz", fail)
-    monkeypatch.setattr(rendering, "_draw_with_program", lambda text, file_format: b"<svg/>")
+    monkeypatch.setattr(diagrams, "_draw_with_pygraphviz", fail)
+    monkeypatch.setattr(diagrams, "_draw_with_program", lambda text, file_format: b"<svg/>")
     assert plot_model(encoder) == Diagram("Encoder-Model", "<svg/>", b"<svg/>")
 
 
 def test_fonts_come_with_matplotlib_and_the_environment_is_put_back(monkeypatch):
     monkeypatch.delenv("FONTCONFIG_FILE", raising=False)
-    with rendering._bundled_fonts():
+    with diagrams._bundled_fonts():
         tree = ElementTree.parse(os.environ["FONTCONFIG_FILE"])
         assert os.path.isfile(os.path.join(tree.find("dir").text, "DejaVuSans.ttf"))
     assert "FONTCONFIG_FILE" not in os.environ
     monkeypatch.setenv("FONTCONFIG_FILE", "mine")
-    with rendering._bundled_fonts():
+    with diagrams._bundled_fonts():
         assert os.environ["FONTCONFIG_FILE"] == "mine"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae.figures.mosaic import to_mosaic, to_png
+from vae.figures.shared import to_mosaic, to_png
 
 
 @pytest.mark.parametrize("shape", [(6, 2, 3), (6, 2, 3, 3)])

@@ -1,7 +1,4 @@
-"""The images that the lesson learns from: what a data set is, and how pixels become numbers.
-
-MNIST is in `mnist`, the digits embedded in scikit-learn in `digits`, a reader's own images in `folder`.
-"""
+"""The images that the lesson learns from: what a data set is, and how pixels become numbers."""
 
 from dataclasses import dataclass
 
@@ -68,13 +65,12 @@ def load_dataset(name: str = "auto") -> Dataset:
     if check_choice("name", name, ("auto", "mnist", "digits")) != "digits":
         try:
             mnist, source = find_mnist()
+            print(f"{mnist}; from {source}.")
+            return mnist
         except DatasetUnavailableError as error:
             if name == "mnist":
                 raise
             why = f"because MNIST could not be had ({'; '.join(error.tried)})"
-        else:
-            print(f"{mnist}; from {source}.")
-            return mnist
     digits = load_digits()
     print(f"{digits}; from scikit-learn, {why}.")
     return digits

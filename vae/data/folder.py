@@ -1,26 +1,27 @@
 """A folder of images as a data set: found, labelled, read and split.
 
-Files are read as if a stranger had put them there: never through a link that leads out of the folder,
-never above Pillow's limit of pixels. What cannot be read is named in one warning, and costs none of the rest.
+Files are read as if a stranger had put them there: in six formats, known by content, never through a link
+that leads out of the folder, never above Pillow's limit of pixels.
 """
 
+import contextlib
 import heapq
 import os
+import textwrap
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vae._checks import as_float, check_choice, check_path, check_positive_int, check_seed
 from vae._terminal import progress
 from vae.data import Dataset
-from vae.data.image_file import read_image, why_unreadable
 
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MODES = {"grayscale": "L", "rgb": "RGB"}  # Pillow's names
 _LISTED = 10  # of the skipped files, in a message
@@ -36,9 +37,8 @@ def load_images(
 ) -> Dataset:
     """Load every image below a folder, all brought to one size, split into training and test.
 
-    Subfolders of the first level are classes: those that hold images get the labels 0, 1, ... in
-    sorted order, and their names stand in `class_names`. Where all images lie directly in `folder`,
-    each has the label 0 and `class_names` is empty. Deeper folders belong to their class.
+    Subfolders of the first level, with all below them, are classes: those that hold images get the labels
+    0, 1, ... in sorted order. Where all images lie directly in `folder`, each has the label 0.
 
     Read are PNG, JPEG, BMP, GIF (its first frame), TIFF and WebP, in the order of their paths; names
     that begin with a dot are not. An image is turned as its EXIF orientation says, laid on black where
@@ -53,13 +53,12 @@ def load_images(
         folder: Where the images lie.
         size: (height, width) of the result, in pixels.
         color: "grayscale" or "rgb".
-        test_share: Share of each class kept for testing, from 0 to below 1, rounded to whole images;
-            every class keeps one image or more for training.
-        seed: Of the split: a whole number for the same split each time; None draws a new one.
+        test_share: Share of each class to test on, from 0 to below 1; one image or more stays for training.
+        seed: Of the split; None for a new one each time.
 
     Returns:
-        A `Dataset` named as the folder. Images are uint8, shape (n, height, width), for "rgb" (n,
-        height, width, 3); labels are uint8, above 256 classes int32. Both parts are in path order.
+        A `Dataset` named as the folder, with the names of the classes, if there are any. Images are uint8,
+        for "rgb" of shape (n, height, width, 3); labels are uint8, above 256 classes int32.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -79,10 +78,18 @@ def load_images(
         >>> pets.x_train.shape, pets.y_train.tolist(), pets.class_names
         ((2, 24, 32), [0, 1], ('cats', 'dogs'))
     """
-    height, width = _check_size(size)
-    color = check_choice("color", color, _MODES)
-    share, seed = _check_share(test_share), check_seed("seed", seed)
-    root = _check_folder(folder)
+    sizes = tuple(size) if np.iterable(size) and not isinstance(size, str) else ()
+    if len(sizes) != 2:
+        raise ValueError(f"size must be (height, width), such as (28, 28); got {size!r}.")
+    height, width = (check_positive_int(f"size[{i}]", value) for i, value in enumerate(sizes))
+    color, share, seed = check_choice("color", color, _MODES), as_float(test_share), check_seed("seed", seed)
+    if not 0 <= share < 1:
+        raise ValueError(f"test_share must be a number from 0 to below 1; got {test_share!r}.")
+    root = os.path.expanduser(check_path("folder", folder))
+    if not os.path.exists(root):
+        raise FileNotFoundError(f"folder must be a folder of images; there is none at {root!r}.")
+    if not os.path.isdir(root):
+        raise NotADirectoryError(f"folder must be a folder of images; {root!r} is a file.")
     paths, skipped, others = _find(root)
     names, y = _classes(root, paths)
     x, faults = _read_all(root, paths, (height, width), _MODES[color])
@@ -97,44 +104,15 @@ def load_images(
     return Dataset(x[train], y[train], x[test], y[test], os.path.basename(os.path.abspath(root)), names)
 
 
-# Checks
-
-
-def _check_size(size: Any) -> tuple[int, int]:
-    sizes = tuple(size) if np.iterable(size) and not isinstance(size, str) else ()
-    if len(sizes) != 2:
-        raise ValueError(f"size must be (height, width), such as (28, 28); got {size!r}.")
-    height, width = (check_positive_int(f"size[{i}]", value) for i, value in enumerate(sizes))
-    return height, width
-
-
-def _check_share(share: Any) -> float:
-    if 0 <= as_float(share) < 1:
-        return as_float(share)
-    raise ValueError(f"test_share must be a number from 0 to below 1; got {share!r}.")
-
-
-def _check_folder(folder: Any) -> str:
-    root = os.path.expanduser(check_path("folder", folder))
-    if not os.path.exists(root):
-        raise FileNotFoundError(f"folder must be a folder of images; there is none at {root!r}.")
-    if not os.path.isdir(root):
-        raise NotADirectoryError(f"folder must be a folder of images; {root!r} is a file.")
-    return root
-
-
 # Finding
 
 
 def _find(root: str) -> tuple[list[str], dict[str, str], int]:
-    """Return the sorted paths of images, joined by "/"; what is skipped and why; how many other files.
-
-    Every real folder is read once, which ends rings of links, too. Links to folders come last, so that
-    what they lead to is found under its own name where it has one.
-    """
-    real_root, seen = os.path.realpath(root), set()
+    """Return the sorted paths of images, joined by "/"; what is skipped and why; how many other files."""
+    real_root, seen = os.path.realpath(root), set()  # every real folder is read once: rings of links end
     paths, skipped, others = [], {}, 0
-    folders = [(False, "")]  # a heap: first the plain ones, then the links, each by path
+    # A heap of folders: links last, so that what they lead to is found under its own name where it has one.
+    folders = [(False, "")]
     while folders:
         _, folder = heapq.heappop(folders)
         real = os.path.realpath(os.path.join(root, folder))
@@ -142,11 +120,18 @@ def _find(root: str) -> tuple[list[str], dict[str, str], int]:
             skipped[folder] = "folder that is read anyway" if real in seen else "link out of the folder"
             continue
         seen.add(real)
-        for name, entry in _entries(root, folder, skipped):
+        try:
+            with os.scandir(real) as found:
+                entries = [entry for entry in found if not entry.name.startswith(".")]
+        except OSError as error:
+            skipped[folder or "."] = _why_unreadable(error)
+            continue
+        for entry in entries:
+            name = f"{folder}/{entry.name}".lstrip("/")
             try:
                 kind = _kind(entry, real_root)
             except OSError as error:  # a link to itself
-                kind = why_unreadable(error)
+                kind = _why_unreadable(error)
             if kind == "folder":
                 heapq.heappush(folders, (entry.is_symlink(), name))
             elif kind == "image":
@@ -158,15 +143,6 @@ def _find(root: str) -> tuple[list[str], dict[str, str], int]:
     return sorted(paths, key=_parts), skipped, others
 
 
-def _entries(root: str, folder: str, skipped: dict[str, str]) -> list[tuple[str, os.DirEntry[str]]]:
-    try:
-        with os.scandir(os.path.join(root, folder)) as entries:
-            return [(f"{folder}/{e.name}".lstrip("/"), e) for e in entries if not e.name.startswith(".")]
-    except OSError as error:
-        skipped[folder or "."] = why_unreadable(error)
-        return []
-
-
 def _kind(entry: os.DirEntry[str], real_root: str) -> str:
     """Return "folder", "image", "other", or why an image cannot be read."""
     image = os.path.splitext(entry.name)[1].lower() in _SUFFIXES
@@ -174,11 +150,9 @@ def _kind(entry: os.DirEntry[str], real_root: str) -> str:
         return "folder"
     if not entry.is_file():  # a pipe, say: to open it might take for ever
         return "broken link" if entry.is_symlink() else "not a regular file" if image else "other"
-    if not image:
-        return "other"
-    if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(real_root):
+    if image and entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(real_root):
         return "link out of the folder"
-    return "image"
+    return "image" if image else "other"
 
 
 def _parts(path: str) -> list[str]:
@@ -197,10 +171,8 @@ def _classes(root: str, paths: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
         )
     if direct:
         return (), np.zeros(len(paths), np.uint8)
-    folders = [_parts(path)[0] for path in paths]
-    label = {name: i for i, name in enumerate(sorted(set(folders)))}
-    dtype = np.uint8 if len(label) <= 256 else np.int32
-    return tuple(label), np.array([label[folder] for folder in folders], dtype)
+    names, y = np.unique([_parts(path)[0] for path in paths], return_inverse=True)
+    return tuple(names.tolist()), y.astype(np.uint8 if len(names) <= 256 else np.int32)
 
 
 # Reading
@@ -227,13 +199,42 @@ def _read_all(root: str, paths: list[str], size: tuple[int, int], mode: str) -> 
 
 
 def _read_into(pixels: np.ndarray, path: str) -> str:
-    """Fill `pixels` from a file, and return "", or why that is not possible."""
+    """Fill `pixels` from a file as `load_images` promises; return "", or why that is not possible."""
+    (height, width), mode = pixels.shape[:2], "L" if pixels.ndim == 2 else "RGB"
     try:
-        height, width = pixels.shape[:2]
-        pixels[...] = read_image(path, (height, width), "L" if pixels.ndim == 2 else "RGB")
+        # Given a name instead of a stream, Pillow maps plain TIFF files into memory, and garbles turned ones.
+        with open(path, "rb") as stream, Image.open(stream, formats=_FORMATS) as file:
+            # A JPEG decodes at 1/2, 1/4 or 1/8 at once; twice the size leaves the filter something to do.
+            file.draft(mode, (2 * max(height, width), 2 * max(height, width)))
+            file.load()  # some formats have their EXIF data behind the pixels
+            if file.format != "TIFF":  # `load` has turned it already; Pillow 10.0 would turn it again
+                with contextlib.suppress(Exception):  # damaged metadata; the pixels are sound
+                    ImageOps.exif_transpose(file, in_place=True)  # a copy would be lost with its metadata
+            pixels[...] = ImageOps.fit(_to_mode(file, mode), (width, height), Image.Resampling.LANCZOS)
     except Exception as error:  # Pillow raises nearly everything on damaged files
-        return why_unreadable(error)
+        return _why_unreadable(error)
     return ""
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # I: Pillow 10
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # Pillow would clip at 255
+    elif image.mode in ("I", "F"):
+        raise ValueError("neither 8 nor 16 bits a pixel")
+    elif "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    elif image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")  # first, as not every mode goes to grey directly
+    return image.convert(mode)
+
+
+def _why_unreadable(error: Exception) -> str:
+    """Return in a few words why a file or folder could not be read."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    return textwrap.shorten(str(getattr(error, "strerror", "") or error) or type(error).__name__, 60)
 
 
 def _listing(skipped: dict[str, str]) -> str:
@@ -243,12 +244,11 @@ def _listing(skipped: dict[str, str]) -> str:
 
 
 def _nothing(root: str, skipped: dict[str, str], others: int) -> str:
-    found = f"{others:,} of other kinds" if others else "nothing" if not skipped else ""
-    unread = f"{len(skipped):,} that cannot be read:{_listing(skipped)}" if skipped else ""
-    return (
-        f"folder must hold images that can be read ({', '.join(_SUFFIXES)}); got {root!r} with "
-        f"{' and '.join(filter(None, [found, unread]))}{'' if unread else '.'}"
-    )
+    found = [f"{others:,} of other kinds"] if others else []
+    if skipped:
+        found.append(f"{len(skipped):,} that cannot be read:{_listing(skipped)}")
+    wanted = f"folder must hold images that can be read ({', '.join(_SUFFIXES)})"
+    return f"{wanted}; got {root!r} with {' and '.join(found) or 'nothing'}{'' if skipped else '.'}"
 
 
 # Splitting
@@ -257,9 +257,8 @@ def _nothing(root: str, skipped: dict[str, str], others: int) -> str:
 def _split(y: np.ndarray, read: np.ndarray, share: float, seed: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows for training and those for testing, each in order."""
     rng, test = np.random.default_rng(seed), np.zeros(len(y), bool)
-    rows = np.flatnonzero(read)
-    classes = rows[np.argsort(y[rows], kind="stable")]
-    for members in np.split(classes, np.flatnonzero(np.diff(y[classes])) + 1):
+    for label in np.unique(y[read]):
+        members = np.flatnonzero(read & (y == label))
         n_test = min(round(share * len(members)), len(members) - 1)
         test[rng.permutation(members)[:n_test]] = True
     return np.flatnonzero(read & ~test), np.flatnonzero(test)

@@ -13,8 +13,10 @@ import os
 import struct
 import tempfile
 import textwrap
+import threading
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,15 +24,13 @@ import numpy as np
 
 from vae._checks import check_path
 from vae.data import Dataset
-from vae.data.download import download
 from vae.files.atomic import write_whole
 
 
 class DatasetUnavailableError(OSError):
     """MNIST is neither on this machine nor to be downloaded; the text names three ways out.
 
-    Attributes:
-        tried: For each place, and for the download, why MNIST was not to be had from there.
+    `tried` holds, for each place and for the download, why MNIST was not to be had from there.
     """
 
     tried: tuple[str, ...] = ()
@@ -65,6 +65,7 @@ _MNIST = {
 _ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 _SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 _OVERHEAD = 2**20  # bytes that a file may have beyond the arrays in it
+_STALL_SECONDS = 6.0  # a resolver takes 5 to give up a dead name server and ask the next
 _WAYS_OUT = """Three ways out:
   1. put mnist.npz (or the four IDX files) into a folder and pass it: load_mnist(path="that/folder")
   2. set the environment variable VAE_DATA_DIR to that folder
@@ -97,8 +98,7 @@ def load_mnist(path: str | os.PathLike[str] | None = None) -> Dataset:
         >>> vae.load_mnist()
         Dataset 'mnist': 60,000 training and 10,000 test images of 28 x 28
     """
-    mnist, _ = find_mnist(path)
-    return mnist
+    return find_mnist(path)[0]
 
 
 # Finding
@@ -123,9 +123,8 @@ def find_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Dataset, str
             return _download(), "a download"
         except OSError as error:
             tried.append(f"download: {textwrap.shorten(str(error), 300)}")
-    unavailable = DatasetUnavailableError(
-        "\n  - ".join(["MNIST could not be had:", *tried]) + f"\n{_WAYS_OUT}"
-    )
+    reasons = "\n  - ".join(["MNIST could not be had:", *tried])
+    unavailable = DatasetUnavailableError(f"{reasons}\n{_WAYS_OUT}")
     unavailable.tried = tuple(tried)
     raise unavailable
 
@@ -137,10 +136,14 @@ def _keras_cache() -> str:
 
 def _read_place(place: str) -> Dataset | None:
     """Read MNIST from a file or a folder; None where there is none."""
-    if os.path.isdir(place) and os.path.basename(place) != "mnist.npz":
-        file = os.path.join(place, "mnist.npz")
-        return _read_npz(file) if os.path.lexists(file) else _read_idx_folder(place)
-    return _read_npz(place) if os.path.lexists(place) else None
+    is_folder = os.path.isdir(place) and os.path.basename(place) != "mnist.npz"
+    file = os.path.join(place, "mnist.npz") if is_folder else place
+    if os.path.lexists(file):
+        return _read_npz(file)
+    return _read_idx_folder(place) if is_folder else None
+
+
+# Downloading
 
 
 def _download() -> Dataset:
@@ -148,7 +151,7 @@ def _download() -> Dataset:
     print("Downloading MNIST (11 MB) ...", flush=True)
     with tempfile.TemporaryDirectory(prefix="vae-", ignore_cleanup_errors=True) as folder:
         file = os.path.join(folder, "mnist.npz")
-        download(_ORIGIN, _SHA256, file)
+        _fetch(file)
         mnist = _read_npz(file)
         _keep(file, _keras_cache())
     return mnist
@@ -156,40 +159,76 @@ def _download() -> Dataset:
 
 def _keep(file: str, target: str) -> None:
     """Copy `file` to `target`, whole or not at all, and never over what is there already."""
-    if os.path.lexists(target):
-        return
-    with contextlib.suppress(OSError):  # where the cache cannot be written, do without it
-        write_whole(Path(target), Path(file).read_bytes())
+    if not os.path.lexists(target):
+        with contextlib.suppress(OSError):  # where the cache cannot be written, do without it
+            write_whole(Path(target), Path(file).read_bytes())
+
+
+def _fetch(file: str) -> None:
+    """Let Keras download MNIST to `file`; an OSError says why that failed."""
+    from urllib.request import urlopen
+
+    # Asked first, because offline it would be a pity to wait for the import of Keras, too.
+    _watch(lambda: urlopen(_ORIGIN, timeout=2 * _STALL_SECONDS).close(), file)
+    from vae._keras import keras
+
+    def get_file() -> None:
+        keras.config.disable_interactive_logging()  # for this thread: no progress bar
+        folder, name = os.path.split(file)
+        keras.utils.get_file(name, _ORIGIN, file_hash=_SHA256, cache_dir=folder, cache_subdir="")
+
+    _watch(get_file, file)
+
+
+def _watch(work: Callable[[], None], file: str) -> None:
+    """Run `work`; an OSError says why it failed, or that `file` has not grown for a while."""
+    # Where a proxy or a name server never answers, `work` may wait forever and cannot be told not to. So it
+    # runs in a thread of its own, which is left behind when nothing moves any more.
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    size, since = 0, time.monotonic()
+    while worker.is_alive():
+        worker.join(0.1)  # short, so that Ctrl-C is heard
+        with contextlib.suppress(FileNotFoundError):  # before the first byte, and after a failure
+            if os.path.getsize(file) != size:
+                size, since = os.path.getsize(file), time.monotonic()
+        if time.monotonic() - since > _STALL_SECONDS:
+            raise TimeoutError(f"nothing came from {_ORIGIN} for {_STALL_SECONDS:g} seconds")
+    if errors:
+        raise OSError(str(errors[0])) from errors[0]
 
 
 # Reading
 
 
 @contextlib.contextmanager
-def _naming_file(file: str) -> Iterator[None]:
-    """Turn what zipfile, zlib, NumPy or the checks here raise into an error that names `file`."""
+def _content(file: str, limit: int) -> Iterator[bytes]:
+    """Yield what is in a file; what reading it raises becomes an error that names it."""
     try:
-        yield
-    except Exception as error:
+        if not os.path.isfile(file):  # a folder, a broken link, or a pipe, whose end might never come
+            raise ValueError("not a regular file")
+        with open(file, "rb") as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise ValueError(f"more than {limit:,} bytes")
+        yield data
+    except Exception as error:  # of zipfile, zlib, NumPy or the checks here
         fault = textwrap.shorten(str(error) or type(error).__name__, 300)
         raise DatasetIntegrityError(
             f"{file} cannot be used as MNIST: {fault}. It was left as it is; put a sound copy in its place."
         ) from error
 
 
-def _read_file(file: str, limit: int) -> bytes:
-    if not os.path.isfile(file):  # a folder, a broken link, or a pipe, whose end might never come
-        raise ValueError("not a regular file")
-    with open(file, "rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError(f"more than {limit:,} bytes")
-    return data
-
-
 def _read_npz(file: str) -> Dataset:
-    with _naming_file(file):
-        data = _read_file(file, sum(array.size for array in _MNIST.values()) + _OVERHEAD)
+    with _content(file, sum(array.size for array in _MNIST.values()) + _OVERHEAD) as data:
         if data.count(b"PK\x01\x02") > 100:  # zipfile takes 500 bytes of memory for every entry
             raise ValueError("too many entries")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -228,8 +267,7 @@ def _read_idx_folder(folder: str) -> Dataset | None:
 
 def _read_idx(file: str, key: str) -> np.ndarray:
     length = len(_MNIST[key].idx_header) + _MNIST[key].size
-    with _naming_file(file):
-        data = _read_file(file, length + _OVERHEAD)
+    with _content(file, length + _OVERHEAD) as data:
         if data.startswith(b"\x1f\x8b"):  # gzip, whatever the name: browsers unpack files and keep ".gz"
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
                 data = stream.read(length + 1)

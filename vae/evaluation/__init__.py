@@ -1,8 +1,7 @@
 """How good a model is, in numbers: likelihoods, measures of the latent space and of generated images."""
 
-from vae.evaluation.latent_space import active_units, nearest_neighbor_accuracy
 from vae.evaluation.likelihoods import elbo, log_likelihood
-from vae.evaluation.samples import SampleQuality, frechet_distance
+from vae.evaluation.measures import SampleQuality, active_units, frechet_distance, nearest_neighbor_accuracy
 
 __all__ = [
     "SampleQuality",

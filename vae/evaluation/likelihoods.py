@@ -1,8 +1,4 @@
-"""How likely a model finds images, in nats.
-
-A VAE's loss is an upper bound on -log p(x). `elbo` is that bound as a likelihood, `log_likelihood` a tighter
-one.
-"""
+"""How likely a model finds images, in nats: by the bound that a VAE trains on, and by a tighter one."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +15,6 @@ from vae.training.inference import Inference
 from vae.training.seeds import draw_seed
 
 ops = keras.ops
-
 _DECODED = 4096  # images decoded at a time by `log_likelihood`
 _DRAWS = 512  # of one image at a time
 
@@ -52,8 +47,7 @@ def elbo(model: VAE, x: Images, n_samples: int = 1, seed: int | None = None) -> 
         >>> vae.elbo(model, np.zeros((3, 784)), seed=0).shape
         (3,)
     """
-    x = _check(model, x, n_samples, seed)
-    codes = model.encode(x)
+    x, codes = _encode(model, x, n_samples, seed)
     sums = np.zeros(len(x))
     for rows, log_p, _ in _draws(model, x, codes, n_samples, seed):
         sums[rows] += log_p.sum(axis=1)
@@ -86,11 +80,20 @@ def log_likelihood(model: VAE, x: Images, n_samples: int = 1000, seed: int | Non
         >>> vae.log_likelihood(model, np.zeros((3, 784)), n_samples=20, seed=0).shape
         (3,)
     """
-    x = _check(model, x, n_samples, seed)
+    x, codes = _encode(model, x, n_samples, seed)
     sums = np.full(len(x), -np.inf)  # logarithms of sums
-    for rows, log_p, log_ratio in _draws(model, x, model.encode(x), n_samples, seed):
+    for rows, log_p, log_ratio in _draws(model, x, codes, n_samples, seed):
         sums[rows] = np.logaddexp(sums[rows], np.logaddexp.reduce(log_p + log_ratio, axis=1))
     return sums - math.log(n_samples)
+
+
+def _encode(model: Any, x: Any, n_samples: Any, seed: Any) -> tuple[np.ndarray, Any]:
+    """Check what both functions take; return the images, and their z_mean and z_log_sigma."""
+    check_instance("model", model, VAE)
+    check_positive_int("n_samples", n_samples)
+    check_seed("seed", seed)
+    x = model.shape_images("x", x)
+    return x, model.encode(x)
 
 
 class _LogDensity(keras.layers.Layer):
@@ -130,10 +133,3 @@ def _draws(
         log_ratio = z_log_sigma[rows].sum(axis=-1) + 0.5 * (epsilon**2 - z**2).sum(axis=-1)
         wanted = n_samples - done  # the last block may hold more
         yield rows, log_p[:, :wanted].astype(np.float64), log_ratio[:, :wanted].astype(np.float64)
-
-
-def _check(model: Any, x: Any, n_samples: Any, seed: Any) -> np.ndarray:
-    check_instance("model", model, VAE)
-    check_positive_int("n_samples", n_samples)
-    check_seed("seed", seed)
-    return model.shape_images("x", x)

@@ -4,7 +4,6 @@ The page cannot run the decoder, so it carries a grid of decoded images over the
 four around the pointer. Pictures are PNGs, points 16-bit numbers, everything in one file.
 """
 
-import base64
 import hashlib
 import html
 import json
@@ -14,16 +13,15 @@ import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vae._checks import Images, Labels, check_images, check_instance, check_path, check_points
+from vae._checks import Images, Labels, check_images, check_instance
 from vae.data import to_uint8
-from vae.figures.labels import group_points, label_colors, name_places, number_labels
-from vae.figures.mosaic import to_mosaic, to_png
-from vae.figures.shared import check_plane, to_pictures
+from vae.figures.latent import encode_in_plane, group_points, label_colors, name_places, number_labels
+from vae.figures.shared import check_file, to_base64, to_mosaic, to_pictures, to_png
 from vae.files.atomic import write_whole
 from vae.model import VAE, Autoencoder
 
@@ -40,18 +38,7 @@ _PRIOR_REACH = 2.5  # sigmas of N(0, I) that the VAE's plane shows at least
 
 @dataclass(frozen=True)
 class Page:
-    """A latent-space page that `explore` wrote; as the last line of a notebook cell it shows itself.
-
-    Args:
-        path: The HTML file.
-        content: What is in it.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from vae.explorer import Page
-        >>> Page(Path("latent.html"), "<!doctype html>").path.name
-        'latent.html'
-    """
+    """A latent-space page that `explore` wrote; as the last line of a notebook cell it shows itself."""
 
     path: Path
     content: str = field(repr=False)
@@ -62,32 +49,6 @@ class Page:
             f'<iframe title="Latent-space page" sandbox="allow-scripts" width="100%" height="920" '
             f'style="border: 0" srcdoc="{html.escape(self.content)}"></iframe>'
         )
-
-
-class _Plane(NamedTuple):
-    """What the page shows of one model, and how its plane is called there."""
-
-    argument: str  # of `explore`
-    model: VAE | Autoencoder
-    name: str
-    axis: str
-    least_reach: float  # from 0, of what is shown of the plane
-
-    def encode(self, images: np.ndarray) -> np.ndarray:
-        """Return a row an image: its point, and of a VAE also its sigma."""
-        if isinstance(self.model, VAE):
-            z_mean, z_log_sigma = self.model.encode(images)
-            rows = np.hstack([z_mean, np.exp(z_log_sigma)])  # (images, 4)
-        else:
-            rows = self.model.encode(images)  # (images, 2)
-        return check_points(f"what {self.argument} encodes", rows)
-
-    def decode(self, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the images at points of the plane."""
-        pictures = self.model.decode(points).reshape(-1, *shape)
-        if not np.isfinite(pictures).all():
-            raise ValueError(f"{self.argument} must decode to finite values; got NaN or infinity.")
-        return pictures
 
 
 def explore(
@@ -109,21 +70,18 @@ def explore(
 
     Args:
         model: A trained `VAE`, latent_dim 2, of any layers.
-        images: Test images, shape (n, pixels), (n, height, width) or (n, height, width, channels);
-            uint8, or floats in [0, 1].
+        images: n test images, as `flatten` takes them.
         labels: One label an image, shape (n,), numbers or strings; None draws one colour.
         autoencoder: A trained `Autoencoder`, latent_dim 2, whose plane the page offers as well; or None.
         path: Where to write, a name that ends in .html. Folders are made, an old file is replaced.
-        image_shape: (height, width), or (height, width, channels) with 1 or 3 channels, for images
-            given flat; None takes a square.
+        image_shape: (height, width) or (height, width, channels); None infers a square.
         title: Heading of the page; None says how many images it shows.
 
     Returns:
-        A `Page`, with the file as `path`, which a notebook shows in place.
+        A `Page`, with the file as `path` and what is in it as `content`; a notebook shows it in place.
 
     Raises:
-        TypeError: `model` is no VAE, or `autoencoder` no autoencoder; images of a type other than uint8
-            or float; a `path` or `title` of a wrong type.
+        TypeError: `model`, `autoencoder`, `images`, `path` or `title` of a wrong type.
         ValueError: A latent space that is not 2-D, a decoder that gives NaN, another suffix than .html,
             or images or labels of a wrong shape or range.
 
@@ -136,19 +94,18 @@ def explore(
         >>> page.path.name
         'latent.html'
     """
-    target = _check_path(path)
+    target = check_file("path", path, ".html")
     if title is not None and not isinstance(title, str):
         raise TypeError(f"title must be a string or None; got {title!r}.")
     array = check_images("images", images)
     shape = to_pictures("images", array, image_shape, n=1).shape[1:]
     names, numbers = ([], np.zeros(len(array), int)) if labels is None else number_labels(labels, len(array))
     check_instance("model", model, VAE)
-    planes = [_Plane("model", model, "VAE", "z", _PRIOR_REACH)]
+    models: dict[str, Any] = {"model": model}
     if autoencoder is not None:
         check_instance("autoencoder", autoencoder, Autoencoder)
-        planes.append(_Plane("autoencoder", autoencoder, "Autoencoder", "code", 0.0))
-    for plane in planes:
-        check_plane(plane.argument, plane.model, array)
+        models["autoencoder"] = autoencoder
+    encoded = {name: encode_in_plane(name, model, array) for name, model in models.items()}
 
     most = min(_MOST_ORIGINALS, max(1, _ORIGINAL_VALUES // math.prod(shape)))
     chosen = np.linspace(0, len(array) - 1, min(len(array), most)).astype(int)
@@ -160,54 +117,53 @@ def explore(
         "shape": shape,
         "chosen": chosen.tolist(),
         "originals": _sheet(to_pictures("images", array[chosen], image_shape)),
-        "planes": [_describe(plane, array, chosen, shape, written) for plane in planes],
+        "planes": [_describe(name, models[name], encoded[name], chosen, shape, written) for name in models],
     }
     content = _fill(f"Latent plane of {len(array):,} images" if title is None else title, data)
     write_whole(target, content.encode(errors="replace"))  # half a surrogate pair, say
     return Page(target, content)
 
 
-def _check_path(path: Any) -> Path:
-    path = Path(check_path("path", path))
-    if path.suffix.lower() != ".html":
-        raise ValueError(f"path must end in .html; got {str(path)!r}.")
-    return path
-
-
 # What the page is told
 
 
 def _describe(
-    plane: _Plane, images: np.ndarray, chosen: np.ndarray, shape: tuple[int, ...], labels: Labels | None
+    argument: str, model: Any, rows: np.ndarray, chosen: np.ndarray, shape: tuple[int, ...], labels: Any
 ) -> dict[str, Any]:
-    """Return what the page is told of a plane; the names of `labels` are written into it."""
-    rows = plane.encode(images)
-    points = rows[:, :2]
-    left, bottom, side = _square(points, plane.least_reach)
+    """Return what the page is told of a model's plane; the names of `labels` are written into it."""
+    is_vae, points = argument == "model", rows[:, :2]
+    name, axis, least_reach = ("VAE", "z", _PRIOR_REACH) if is_vae else ("Autoencoder", "code", 0.0)
+    left, bottom, side = _square(points, least_reach)
     place = (points - [left, bottom]) / side
     size = max(_COARSEST_GRID, min(_FINEST_GRID, math.isqrt(_GRID_VALUES // math.prod(shape))))
+    steps = np.linspace(0, side, size)
+    grid = np.stack(np.meshgrid(left + steps, bottom + steps), axis=-1).reshape(-1, 2)
+
+    def decode(points: np.ndarray) -> np.ndarray:
+        pictures = model.decode(points).reshape(-1, *shape)
+        if not np.isfinite(pictures).all():
+            raise ValueError(f"{argument} must decode to finite values; got NaN or infinity.")
+        return pictures
+
     return {
-        "id": plane.name.lower(),
-        "name": plane.name,
-        "axis": plane.axis,
+        "id": name.lower(),
+        "name": name,
+        "axis": axis,
         "square": [left, bottom, side],
-        "points": _base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
+        "points": to_base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
         "beyond": int(((place < 0) | (place > 1)).any(axis=1).sum()),
         "medians": [(x, y) for _, x, y in name_places(group_points(points, labels))],
         "numbers": [[float(f"{number:.5g}") for number in row] for row in rows[chosen].tolist()],
-        "reconstructions": _sheet(plane.decode(points[chosen], shape)),
+        "reconstructions": _sheet(decode(points[chosen])),
         "size": size,
-        "grid": _grid(plane, (left, bottom, side), size, shape),
+        "grid": _grid(decode(grid).reshape(size, size, *shape)),
     }
 
 
 def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float]:
-    """Return the part of the plane to show as (left, bottom, side): a square, so that both axes agree.
-
-    It holds every point, with a margin, and for the VAE the bulk of the prior. Only where some of the
-    outermost points lie further out than all the others are spread would showing them shrink the rest
-    to a dot: the page draws those on the rim.
-    """
+    """Return the square of the plane to show, (left, bottom, side): all points, and the bulk of the prior."""
+    # Where the outermost points lie further out than all the others are spread, showing them would shrink
+    # the rest to a dot: the page draws them on the rim.
     low, high = np.percentile(points.astype(float), (0.2, 99.8), axis=0)
     spread = (high - low).max() or np.ptp(points, axis=0).max()
     low = np.maximum(points.min(axis=0), low - spread)
@@ -219,19 +175,11 @@ def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float
     return float(left), float(bottom), side
 
 
-def _grid(plane: _Plane, square: tuple[float, float, float], size: int, shape: tuple[int, ...]) -> str:
-    """Decode a grid of size x size points, from the square's lower left corner to its upper right one.
-
-    One tile holds one pixel of all images, not all pixels of one: along the plane a pixel changes
-    slowly, and the PNG is half as large.
-    """
-    left, bottom, side = square
-    steps = np.linspace(0, side, size)
-    x, y = np.meshgrid(left + steps, bottom + steps)
-    pictures = plane.decode(np.stack([x.ravel(), y.ravel()], axis=1), shape)
-    tiles = pictures.reshape(size, size, *shape)  # (rows, columns, height, width, ...)
-    by_pixel = tiles.swapaxes(0, 2).swapaxes(1, 3)
-    return _png(to_mosaic(by_pixel.reshape(-1, size, size, *shape[2:]), shape[1]))
+def _grid(pictures: np.ndarray) -> str:
+    """Return a grid of pictures, one tile for a pixel of all of them, not for all pixels of one."""
+    # Along the plane a pixel changes slowly, and so the PNG is half as large.
+    by_pixel = pictures.swapaxes(0, 2).swapaxes(1, 3)  # (height, width, rows, columns, ...)
+    return _png(to_mosaic(by_pixel.reshape(-1, *by_pixel.shape[2:]), columns=by_pixel.shape[1]))
 
 
 def _sheet(pictures: np.ndarray) -> str:
@@ -240,11 +188,7 @@ def _sheet(pictures: np.ndarray) -> str:
 
 
 def _png(picture: np.ndarray) -> str:
-    return _base64(to_png(Image.fromarray(to_uint8(picture))))
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
+    return to_base64(to_png(Image.fromarray(to_uint8(picture))))
 
 
 # The file
@@ -253,22 +197,16 @@ def _base64(content: bytes) -> str:
 def _fill(title: str, data: dict[str, Any]) -> str:
     """Put title and data into the template, so that neither can end up as markup or code."""
     template = resources.files("vae.explorer").joinpath("page.html").read_text("utf-8")
+    hashes = []
+    for name in ("script", "style"):
+        code = template.partition(f"<{name}>")[2].partition(f"</{name}>")[0]
+        digest = to_base64(hashlib.sha256(code.encode()).digest())
+        hashes.append(f"{name}-src 'sha256-{digest}'; ")
     parts = {
-        "policy": _policy(template),
+        # This script, this style, embedded pictures, nothing else.
+        "policy": f"default-src 'none'; {''.join(hashes)}img-src data:; base-uri 'none'; form-action 'none'",
         "title": html.escape(title),
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
     # In one pass, so that a title may hold {{data}}.
     return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], template)
-
-
-def _policy(template: str) -> str:
-    """Return a Content-Security-Policy: this script, this style, embedded pictures, nothing else."""
-    allowed = {}
-    for name in ("script", "style"):
-        code = template.partition(f"<{name}>")[2].partition(f"</{name}>")[0]
-        allowed[name] = f"'sha256-{_base64(hashlib.sha256(code.encode()).digest())}'"
-    return (
-        f"default-src 'none'; script-src {allowed['script']}; style-src {allowed['style']}; "
-        f"img-src data:; base-uri 'none'; form-action 'none'"
-    )

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from typing import NamedTuple
+from typing import Any
 
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
@@ -32,8 +32,7 @@ ALGORITHMS = {
             ["Principal component analysis", "Independent component analysis", "t-SNE", "UMAP"]),
         "Density estimation": ("Models how probable each example is.",
             ["Gaussian mixture", "Kernel density estimation", "Hidden Markov model"]),
-        "Association rules": ("Find items that often come together.",
-            ["Apriori", "FP-growth"]),
+        "Association rules": ("Find items that often come together.", ["Apriori", "FP-growth"]),
     }),
     "Semi-supervised learning": ("Learns from a few labelled and many unlabelled examples.", {
         "Wrapper methods": ("Let a classifier label further examples for itself.",
@@ -44,22 +43,17 @@ ALGORITHMS = {
             ["Mean teacher", "FixMatch"]),
     }),
     "Reinforcement learning": ("Learns from rewards, by trial and error.", {
-        "Value-based": ("Learn how good each action is.",
-            ["Q-learning", "SARSA", "Deep Q-network"]),
+        "Value-based": ("Learn how good each action is.", ["Q-learning", "SARSA", "Deep Q-network"]),
         "Policy gradient": ("Improve the choice of actions directly.",
             ["REINFORCE", "Proximal policy optimisation"]),
-        "Actor-critic": ("One part acts, another judges.",
-            ["Advantage actor-critic", "Soft actor-critic"]),
-        "Model-based": ("Plan with a model of the world.",
-            ["Dyna-Q", "AlphaZero"]),
+        "Actor-critic": ("One part acts, another judges.", ["Advantage actor-critic", "Soft actor-critic"]),
+        "Model-based": ("Plan with a model of the world.", ["Dyna-Q", "AlphaZero"]),
     }),
     "Neural networks": ("Layers of simple units with learned weights, trained with labels or without.", {
         "Feed-forward": ("Signals run straight from input to output.",
             ["Perceptron", "Multilayer perceptron", "Radial basis function network"]),
-        "Convolutional": ("Slide small learned filters over an image.",
-            ["LeNet", "ResNet", "U-Net"]),
-        "Recurrent": ("Read a sequence step by step and remember.",
-            ["Elman network", "LSTM", "GRU"]),
+        "Convolutional": ("Slide small learned filters over an image.", ["LeNet", "ResNet", "U-Net"]),
+        "Recurrent": ("Read a sequence step by step and remember.", ["Elman network", "LSTM", "GRU"]),
         "Transformers": ("Let every part of a sequence attend to every other.",
             ["BERT", "GPT", "Vision transformer"]),
         "Generative adversarial": ("A generator and a discriminator learn by contest.",
@@ -76,50 +70,30 @@ ALGORITHMS = {
 FAMILY_COLOURS = ("#A9C4DE", "#A8D3C2", "#E6DDA4", "#CFBCDD", "#BFC5CC")  # muted, safe for the colour-blind
 TITLE = "Machine-learning algorithms"
 GROUP, ALGORITHM = "Autoencoders", "Variational autoencoder"  # what the map is drawn for
-HIGHLIGHT, STRONG = "#E8863A", "#A63603"
+HIGHLIGHT, STRONG, WHITE = "#E8863A", "#A63603", "#FFFFFF"
 ROTATION = 14  # degrees: brings the autoencoders, which come last, to the right, where text lies level
 RINGS = (0.0, 0.18, 0.46, 0.72, 1.0)  # radii of the static map; plotly's rings are all of one width
 
 
-class Mark(NamedTuple):
+class _Mark:
     """One sector; `start` and `stop` count algorithms, counter-clockwise from `ROTATION`."""
 
-    path: tuple[str, ...]
-    about: str
-    start: int
-    stop: int
-    colour: str
-
-    @property
-    def label(self) -> str:
-        """The last name of the path, in lines short enough for a ring."""
-        return "\n".join(textwrap.wrap(self.path[-1], 18, break_on_hyphens=False))
-
-    @property
-    def stands_out(self) -> bool:
-        """Whether this is the sector that the map is drawn for."""
-        return self.path[-1] in (GROUP, ALGORITHM)
-
-    @property
-    def bold(self) -> bool:
-        """Whether the label is set in bold: families, and what stands out."""
-        return self.stands_out or len(self.path) < 3
-
-    @property
-    def text_colour(self) -> str:
-        """Light on the one dark sector."""
-        return "#FFFFFF" if self.colour == STRONG else INK
+    def __init__(self, path: tuple[str, ...], about: str, start: int, stop: int, colour: str) -> None:
+        self.path, self.about, self.start, self.stop, self.colour = path, about, start, stop, colour
+        self.label = "\n".join(textwrap.wrap(path[-1], 18, break_on_hyphens=False))  # short enough for a ring
+        self.stands_out = path[-1] in (GROUP, ALGORITHM)
+        self.bold = self.stands_out or len(path) < 3
+        self.text_colour = WHITE if colour == STRONG else INK  # light on the one dark sector
 
 
 def plot_algorithms(*, static: bool = False) -> go.Figure | Figure:
     """Draw a map of the common machine-learning algorithms by family.
 
-    A sunburst of three rings: family, group, algorithm. Autoencoders, and the variational autoencoder
-    among them, stand out. In the interactive map, point at a sector to read what it does, and click a
-    family or a group to see it alone.
+    A sunburst of three rings: family, group, algorithm. Autoencoders, and the variational one among them,
+    stand out. Point at a sector to read what it does, and click a family or a group to see it alone.
 
     Args:
-        static: Draw the same map with matplotlib, for places where no JavaScript runs.
+        static: Whether to return the matplotlib twin instead, for places where no JavaScript runs.
 
     Returns:
         A `plotly.graph_objects.Figure`, or a `matplotlib.figure.Figure` if `static`.
@@ -129,7 +103,6 @@ def plot_algorithms(*, static: bool = False) -> go.Figure | Figure:
 
     Example:
         >>> import vae
-        >>> vae.plot_algorithms(static=True).savefig("algorithms.png")  # doctest: +SKIP
         >>> vae.plot_algorithms().layout.title.text
         'Machine-learning algorithms'
     """
@@ -137,23 +110,21 @@ def plot_algorithms(*, static: bool = False) -> go.Figure | Figure:
     return _draw_static(marks) if check_flag("static", static) else _draw_interactive(marks)
 
 
-def _marks() -> list[Mark]:
+def _marks() -> list[_Mark]:
     """Every sector of the map, each before those that it holds."""
-    root = "Machine learning"
-    marks: list[Mark] = []
-    count = 0
+    root, marks, count = "Machine learning", [], 0
     for colour, (family, (family_about, groups)) in zip(FAMILY_COLOURS, ALGORITHMS.items(), strict=True):
-        family_at, family_start = len(marks), count
+        size = sum(len(names) for _, names in groups.values())
+        marks.append(_Mark((root, family), family_about, count, count + size, colour))
         for group, (about, names) in groups.items():
             path, hue = (root, family, group), HIGHLIGHT if group == GROUP else _tint(colour, 0.25)
-            marks.append(Mark(path, about, count, count + len(names), hue))
+            marks.append(_Mark(path, about, count, count + len(names), hue))
             for name in names:
                 shade = STRONG if name == ALGORITHM else _tint(hue, 0.45)
-                marks.append(Mark((*path, name), about, count, count + 1, shade))
+                marks.append(_Mark((*path, name), about, count, count + 1, shade))
                 count += 1
-        marks.insert(family_at, Mark((root, family), family_about, family_start, count, colour))
     about = "Programs that learn from data what nobody wrote down as rules."
-    return [Mark((root,), about, 0, count, "#FFFFFF"), *marks]
+    return [_Mark((root,), about, 0, count, WHITE), *marks]
 
 
 def _tint(colour: str, white: float) -> str:
@@ -161,42 +132,33 @@ def _tint(colour: str, white: float) -> str:
     return to_hex((red, green, blue))
 
 
-def _draw_interactive(marks: list[Mark]) -> go.Figure:
+def _draw_interactive(marks: list[_Mark]) -> go.Figure:
     labels = [mark.label.replace("\n", "<br>") for mark in marks]
+    outlines = {
+        "color": [INK if mark.stands_out else WHITE for mark in marks],
+        "width": [2.5 if mark.stands_out else 1 for mark in marks],
+    }
     sunburst = go.Sunburst(
         ids=["/".join(mark.path) for mark in marks],
         parents=["/".join(mark.path[:-1]) for mark in marks],
         labels=[f"<b>{text}</b>" if mark.bold else text for text, mark in zip(labels, marks, strict=True)],
         values=[mark.stop - mark.start for mark in marks],
-        branchvalues="total",
-        sort=False,
-        rotation=ROTATION,
-        insidetextorientation="radial",
         textfont={"size": 12, "color": [mark.text_colour for mark in marks]},
-        marker={
-            "colors": [mark.colour for mark in marks],
-            "line": {
-                "color": [INK if mark.stands_out else "#FFFFFF" for mark in marks],
-                "width": [2.5 if mark.stands_out else 1 for mark in marks],
-            },
-        },
+        marker={"colors": [mark.colour for mark in marks], "line": outlines},
         leaf={"opacity": 1},  # plotly fades leaves, and with them the one that matters
         customdata=[[" > ".join(mark.path[1:]) or mark.path[0], mark.about] for mark in marks],
         hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
     )
-    layout = {
-        "title": {"text": TITLE, "x": 0.01, "y": 0.98, "font": {"size": 17, "color": INK}},
-        "font": {"family": "Arial, sans-serif"},
-        "hoverlabel": {"bgcolor": "#FFFFFF", "font": {"color": INK}},
-        "margin": {"t": 8, "r": 8, "b": 8, "l": 8},  # the title stands in the free corner
-        "paper_bgcolor": "#FFFFFF",
-        "width": 960,
-        "height": 960,
-    }
+    sunburst.update(branchvalues="total", sort=False, rotation=ROTATION, insidetextorientation="radial")
+    layout: dict[str, Any] = {"width": 960, "height": 960, "paper_bgcolor": WHITE}
+    layout["title"] = {"text": TITLE, "x": 0.01, "y": 0.98, "font": {"size": 17, "color": INK}}
+    layout["font"] = {"family": "Arial, sans-serif"}
+    layout["hoverlabel"] = {"bgcolor": WHITE, "font": {"color": INK}}
+    layout["margin"] = dict.fromkeys("trbl", 8)  # the title stands in the free corner
     return go.Figure(sunburst, layout)
 
 
-def _draw_static(marks: list[Mark]) -> Figure:
+def _draw_static(marks: list[_Mark]) -> Figure:
     figure = Picture(figsize=(9.6, 9.6))
     axes = figure.add_subplot(aspect="equal", xlim=(-1.01, 1.01), ylim=(-1.01, 1.01))
     axes.set_axis_off()
@@ -206,34 +168,17 @@ def _draw_static(marks: list[Mark]) -> Figure:
     return figure
 
 
-def _draw_sector(axes: Axes, mark: Mark, degrees: float) -> None:
+def _draw_sector(axes: Axes, mark: _Mark, degrees: float) -> None:
     inner, outer = RINGS[len(mark.path) - 1 : len(mark.path) + 1]
-    wedge = Wedge(
-        (0, 0),
-        outer,
-        ROTATION + mark.start * degrees,
-        ROTATION + mark.stop * degrees,
-        width=outer - inner,
-        facecolor=mark.colour,
-        edgecolor=INK if mark.stands_out else "white",
-        linewidth=2 if mark.stands_out else 0.8,
-        zorder=2 if mark.stands_out else 1,
-    )
+    ends = ROTATION + mark.start * degrees, ROTATION + mark.stop * degrees
+    edge, width, layer = (INK, 2, 2) if mark.stands_out else ("white", 0.8, 1)
+    wedge = Wedge((0, 0), outer, *ends, width=outer - inner, facecolor=mark.colour)
+    wedge.set(edgecolor=edge, linewidth=width, zorder=layer)
     axes.add_patch(wedge)
     angle = ROTATION + (mark.start + mark.stop) / 2 * degrees
     radius = (inner + outer) / 2 if inner else 0.0
+    x, y = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
     upright = 0 if not inner else angle if math.cos(math.radians(angle)) >= 0 else angle + 180
-    axes.text(
-        radius * math.cos(math.radians(angle)),
-        radius * math.sin(math.radians(angle)),
-        mark.label,
-        rotation=upright,
-        rotation_mode="anchor",
-        ha="center",
-        va="center",
-        fontsize=8.5 if len(mark.path) > 2 else 9.5,
-        fontweight="bold" if mark.bold else "normal",
-        color=mark.text_colour,
-        linespacing=1.1,
-        zorder=3,
-    )
+    label = axes.text(x, y, mark.label, color=mark.text_colour, fontsize=8.5 if len(mark.path) > 2 else 9.5)
+    label.set(ha="center", va="center", rotation=upright, rotation_mode="anchor", linespacing=1.1, zorder=3)
+    label.set_fontweight("bold" if mark.bold else "normal")

@@ -46,16 +46,15 @@ def plot_architecture(image: Images | None = None, reconstruction: Images | None
     figure = Picture(figsize=(11, 3.8))
     axes = figure.add_subplot(xlim=(-0.02, 13.07), ylim=(-2.1, 2.25), aspect="equal")
     axes.set_axis_off()
+    arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
     for start, end in ARROWS:
-        axes.annotate(
-            "", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
-        )
+        axes.annotate("", end, start, arrowprops=arrow)
     _draw_end(axes, 0.85, "$x$", "image", image)
-    _draw_block(axes, (3.4, 0), 2, (2.7, 1.5), BLUE, "encoder\n$q\\,(z\\,|\\,x)$")
-    _draw_block(axes, (5.9, 0.9), 1.8, (0.8, 0.8), AMBER, r"$\mathtt{z\_mean}$")
-    _draw_block(axes, (5.9, -0.9), 1.8, (0.8, 0.8), AMBER, r"$\mathtt{z\_log\_sigma}$")
-    _draw_block(axes, (8, 0), 0.8, (0.8, 0.8), AMBER, "$z$")
-    _draw_block(axes, (10, 0), 2, (1.5, 2.7), GREEN, "decoder\n$p\\,(x\\,|\\,z)$")
+    _draw_block(axes, (3.4, 0), (2, 2.7, 1.5), BLUE, "encoder\n$q\\,(z\\,|\\,x)$")
+    _draw_block(axes, (5.9, 0.9), (1.8, 0.8, 0.8), AMBER, r"$\mathtt{z\_mean}$")
+    _draw_block(axes, (5.9, -0.9), (1.8, 0.8, 0.8), AMBER, r"$\mathtt{z\_log\_sigma}$")
+    _draw_block(axes, (8, 0), (0.8, 0.8, 0.8), AMBER, "$z$")
+    _draw_block(axes, (10, 0), (2, 1.5, 2.7), GREEN, "decoder\n$p\\,(x\\,|\\,z)$")
     _draw_end(axes, 12.2, r"$\hat{x}$", "reconstruction", reconstruction)
     _write(axes, (8, -1.85), r"$\epsilon \sim \mathcal{N}(0, I)$")
     _write(axes, (7, 2), r"$z = \mathtt{z\_mean} + \exp(\mathtt{z\_log\_sigma}) \cdot \epsilon$")
@@ -65,7 +64,7 @@ def plot_architecture(image: Images | None = None, reconstruction: Images | None
 def _draw_end(axes: Axes, x: float, symbol: str, name: str, image: Images | None) -> None:
     """Draw one end of the chain: the image, or a plain box in its place, and its name below."""
     if image is None:
-        _draw_block(axes, (x, 0), 1.7, (1.7, 1.7), PALE, symbol)
+        _draw_block(axes, (x, 0), (1.7, 1.7, 1.7), PALE, symbol)
     else:
         picture = to_pictures(name, as_array(name, image)[np.newaxis])[0]
         height, width = (0.85 * size / max(picture.shape[:2]) for size in picture.shape[:2])
@@ -75,20 +74,12 @@ def _draw_end(axes: Axes, x: float, symbol: str, name: str, image: Images | None
 
 
 def _draw_block(
-    axes: Axes,
-    centre: tuple[float, float],
-    width: float,
-    heights: tuple[float, float],
-    colour: str,
-    text: str,
+    axes: Axes, centre: tuple[float, float], size: tuple[float, float, float], colour: str, text: str
 ) -> None:
-    """Draw a block as high as `heights` say on its left and on its right."""
-    x, y = centre
-    left, right = heights[0] / 2, heights[1] / 2
-    corners = [(-width / 2, -left), (-width / 2, left), (width / 2, right), (width / 2, -right)]
-    axes.add_patch(
-        Polygon([(x + dx, y + dy) for dx, dy in corners], facecolor=colour, edgecolor=GREY, zorder=2)
-    )
+    """Draw a block of a size: its width, its height on the left, and its height on the right."""
+    (x, y), (width, left, right) = centre, np.array(size) / 2
+    corners = [(x - width, y - left), (x - width, y + left), (x + width, y + right), (x + width, y - right)]
+    axes.add_patch(Polygon(corners, facecolor=colour, edgecolor=GREY, zorder=2))
     _write(axes, centre, text)
 
 

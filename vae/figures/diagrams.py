@@ -1,49 +1,43 @@
 """Diagrams of Keras models, layer by layer: Keras writes a model as Graphviz text, which is dressed here."""
 
-import base64
+import contextlib
 import html
 import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pydot
+from matplotlib import get_data_path
 from PIL import Image
 
-from vae._checks import check_path, check_positive_int
-from vae._keras import keras, origin
-from vae.figures.rendering import render
-from vae.figures.shared import AMBER, GREY, INK, PALE
+from vae._checks import check_positive_int
+from vae._keras import keras, origin, stderr_held_back
+from vae.figures.shared import AMBER, GREY, INK, PALE, check_file, to_base64
 from vae.files.atomic import write_whole
 from vae.training.image_model import ImageModel
 
-SUFFIXES = (".png", ".svg", ".pdf")
 # DejaVu comes with matplotlib and Verdana is as wide, so text fits its box wherever an SVG is shown.
 FONT = "DejaVu Sans,Verdana,sans-serif"
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """A drawn model; as the last line of a notebook cell it shows itself.
+    """A drawn model; as the last line of a notebook cell it shows itself."""
 
-    Attributes:
-        name: Name of the model.
-        svg: The drawing as SVG text.
-        png: The drawing as a PNG file's content.
-    """
-
-    name: str
-    svg: str = field(repr=False)
-    png: bytes = field(repr=False)
+    name: str  # of the model
+    svg: str = field(repr=False)  # the drawing as SVG text
+    png: bytes = field(repr=False)  # the drawing as the content of a PNG file
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         # No SVG: pages made from notebooks stretch it to their full width. The size keeps the PNG
         # sharp on screens with small pixels.
-        data = {"image/png": base64.b64encode(self.png).decode("ascii"), "text/plain": repr(self)}
+        data = {"image/png": to_base64(self.png), "text/plain": repr(self)}
         width, height = Image.open(io.BytesIO(self.png)).size
         return data, {"image/png": {"width": width // 2, "height": height // 2}}
 
@@ -66,8 +60,7 @@ def plot_model(
 
     Raises:
         TypeError: `model` is no Keras model, or `to_file` no path.
-        ValueError: `model` is not built yet, `to_file` has another suffix, or `dpi` is no positive
-            whole number.
+        ValueError: `model` is not built yet, `to_file` has another suffix, or `dpi` is not above 0.
         FileNotFoundError: The folder of `to_file` does not exist.
         RuntimeError: Neither pygraphviz nor Graphviz's program `dot` works here.
 
@@ -78,25 +71,16 @@ def plot_model(
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model; got {type(model).__name__}.")
-    target = None if to_file is None else _check_target(to_file)
+    target = None if to_file is None else check_file("to_file", to_file, ".png, .svg or .pdf")
+    if target is not None and not target.parent.is_dir():
+        folder = str(target.parent)
+        raise FileNotFoundError(f"to_file must lie in a folder that exists; there is no {folder!r}.")
     dpi = check_positive_int("dpi", dpi)
     text = _to_dot(model)
-    svg, png = render(text, "svg"), render(text.replace("{", f"{{\ndpi={dpi};", 1), "png")
+    svg, png = _render(text, "svg"), _render(text.replace("{", f"{{\ndpi={dpi};", 1), "png")
     if target is not None:
-        contents = {".svg": svg, ".png": png}.get(target.suffix.lower()) or render(text, "pdf")
-        write_whole(target, contents)
+        write_whole(target, {".svg": svg, ".png": png}.get(target.suffix.lower()) or _render(text, "pdf"))
     return Diagram(model.name, svg.decode("utf-8"), png)
-
-
-def _check_target(to_file: str | os.PathLike[str]) -> Path:
-    path = Path(check_path("to_file", to_file))
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"to_file must end in .png, .svg or .pdf; got {str(path)!r}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"to_file must lie in a folder that exists; there is no {str(path.parent)!r}."
-        )
-    return path
 
 
 # From Keras to Graphviz text
@@ -105,38 +89,25 @@ def _check_target(to_file: str | os.PathLike[str]) -> Path:
 def _to_dot(model: keras.Model) -> str:
     """Return the model as Graphviz text: Keras's graph in our own dress."""
     if isinstance(model, ImageModel):
-        parts = [_functional(model.encoder), _functional(model.decoder)]
-        dot = _joined(*parts)
+        # Made anew, each network has its input layer, which a `Sequential` hides: the edge from z goes there.
+        parts = [keras.Model(x.inputs, x.outputs, name=x.name) for x in (model.encoder, model.decoder)]
+        dot = pydot.Dot()
+        for part in parts:
+            dot.add_subgraph(keras.utils.model_to_dot(part, expand_nested=True, subgraph=True))
+        z, entry = _layer_of(parts[0].outputs[-1]), _layer_of(parts[1].inputs[0])
+        dot.add_edge(pydot.Edge(_key(z), _key(entry)))
     elif model.built:
-        parts = [model]
-        dot = keras.utils.model_to_dot(model, expand_nested=True)
+        parts, dot = [model], keras.utils.model_to_dot(model, expand_nested=True)
     else:
         raise ValueError(f"model must be built, so that its shapes are known; {model.name!r} is not.")
-    dot.set("concentrate", "false")  # merged arrows hide where they come from
-    dot.set("splines", "spline")
-    dot.set("ranksep", "0.3")  # inches between layers
+    # Merged arrows hide where they come from; layers stand 0.3 inches apart.
+    _set(dot, concentrate="false", splines="spline", ranksep="0.3")
     operations = {_key(operation): operation for part in parts for operation in _operations(part)}
     _dress(dot, operations)
     # Ids change from run to run, the drawing must not.
-    names = {
-        key: json.dumps(f"{i} {operations[key].name}", ensure_ascii=False) for i, key in enumerate(operations)
-    }
-    return re.sub(r"\b\d+\b", lambda match: names.get(match[0], match[0]), dot.to_string())
-
-
-def _functional(network: keras.Model) -> keras.Model:
-    """Return a network with its input layer, which a `Sequential` hides: the edge from z goes there."""
-    return keras.Model(network.inputs, network.outputs, name=network.name)
-
-
-def _joined(encoder: keras.Model, decoder: keras.Model) -> Any:
-    """Return the graphs of encoder and decoder in one, with an edge from z to where it goes in."""
-    dot = pydot.Dot()
-    for network in (encoder, decoder):
-        dot.add_subgraph(keras.utils.model_to_dot(network, expand_nested=True, subgraph=True))
-    z, entry = _layer_of(encoder.outputs[-1]), _layer_of(decoder.inputs[0])
-    dot.add_edge(pydot.Edge(_key(z), _key(entry)))
-    return dot
+    names = {key: f"{i} {operation.name}" for i, (key, operation) in enumerate(operations.items())}
+    quoted = {key: json.dumps(name, ensure_ascii=False) for key, name in names.items()}
+    return re.sub(r"\b\d+\b", lambda match: quoted.get(match[0], match[0]), dot.to_string())
 
 
 def _key(operation: Any) -> str:
@@ -181,10 +152,7 @@ def _set(element: Any, **attributes: str) -> None:
 
 
 def _centre_forks(graph: Any) -> None:
-    """Put a layer that joins two sides, as z joins Z-Mean and Z-Log-Sigma, midway below their origin.
-
-    To Graphviz every place between the two sides is as good; an unseen edge down the middle decides.
-    """
+    """Put a layer that joins two sides, as z joins Z-Mean and Z-Log-Sigma, midway below their origin."""
     parents: dict[str, list[str]] = {}
     for edge in graph.get_edges():
         parents.setdefault(edge.get_destination(), []).append(edge.get_source())
@@ -193,6 +161,7 @@ def _centre_forks(graph: Any) -> None:
         if len(sides) == 2 and len(origins[0]) == 1 and origins[0] == origins[1]:
             origin = origins[0][0]
             graph.del_edge(origin, sides[1])
+            # To Graphviz every place between the sides is as good: an unseen edge down the middle decides.
             graph.add_edge(pydot.Edge(origin, joint, style="invis"))
             graph.add_edge(pydot.Edge(origin, sides[1]))
             for node in graph.get_node(origin):
@@ -224,3 +193,54 @@ def _shapes(operation: Any) -> str:
     return " → ".join(
         ", ".join(str(tuple(tensor.shape)) for tensor in keras.tree.flatten(end)) for end in ends
     )
+
+
+# From Graphviz text to pictures
+
+
+def _render(text: str, file_format: str) -> bytes:
+    """Return a drawing of Graphviz text as a file of the format "svg", "png" or "pdf"."""
+    failures = []
+    with _bundled_fonts(), stderr_held_back():  # fontconfig grumbles there about files of the system
+        for draw in (_draw_with_pygraphviz, _draw_with_program):
+            try:
+                return draw(text, file_format)
+            except Exception as error:  # whatever goes wrong with the one, the other may work
+                failures.append(f"{type(error).__name__}: {error}")
+    raise RuntimeError(
+        "Drawing a model needs Graphviz: run `pip install pygraphviz`, whose wheels contain it, or install "
+        f"Graphviz's program `dot`. What was tried: {'; '.join(failures)}"
+    )
+
+
+def _draw_with_pygraphviz(text: str, file_format: str) -> bytes:
+    import pygraphviz  # has no wheel for some machines; the others carry Graphviz itself
+
+    return pygraphviz.AGraph(string=text).draw(format=file_format, prog="dot")
+
+
+def _draw_with_program(text: str, file_format: str) -> bytes:
+    import graphviz
+
+    return graphviz.Source(text).pipe(format=file_format, quiet=True)
+
+
+@contextlib.contextmanager
+def _bundled_fonts() -> Iterator[None]:
+    """Let Graphviz find matplotlib's fonts: a bare container has no others and would draw empty boxes."""
+    if "FONTCONFIG_FILE" in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "fonts.conf")
+        config.write_text(
+            '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
+            '<include ignore_missing="yes">/etc/fonts/fonts.conf</include>'
+            f"<dir>{html.escape(get_data_path())}/fonts/ttf</dir></fontconfig>",
+            encoding="utf-8",
+        )
+        os.environ["FONTCONFIG_FILE"] = str(config)
+        try:
+            yield
+        finally:
+            del os.environ["FONTCONFIG_FILE"]

@@ -21,14 +21,12 @@ from vae._checks import (
     check_positive_int,
 )
 from vae._keras import keras
-from vae.figures.mosaic import to_mosaic
-from vae.figures.shared import Picture, clip_pictures, draw_picture, to_pictures
+from vae.figures.shared import Picture, clip_pictures, draw_picture, to_mosaic, to_pictures
 from vae.model import VAE, Autoencoder
 from vae.training.image_model import ImageModel
 
 Shape = tuple[int, ...] | None
-
-_PER_ROW = 10
+_PER_ROW = 10  # images
 _MOST_TICKS = 10
 
 
@@ -38,8 +36,7 @@ def plot_digits(
     """Draw the first `n` images, ten in a row, each under its label.
 
     Args:
-        images: Shape (images, pixels), (images, height, width) or (images, height, width,
-            channels); uint8, or floats in [0, 1].
+        images: As `flatten` takes them.
         labels: One label an image, shape (images,).
         n: How many to draw; fewer where there are fewer.
         image_shape: (height, width) or (height, width, channels); None infers a square.
@@ -48,8 +45,8 @@ def plot_digits(
         A matplotlib `Figure` with one axes an image.
 
     Raises:
-        ValueError: An `n` below 1, images or labels of a wrong shape or range, or flat images
-            that are not square without an `image_shape`.
+        ValueError: An `n` below 1, images or labels of a wrong shape or range, or an `image_shape` that
+            does not fit, or is missing for flat images that are not square.
         TypeError: Images of a type other than uint8 or float.
 
     Example:
@@ -118,8 +115,7 @@ def plot_digit_grid(
 
     Raises:
         TypeError: `model` is no VAE, autoencoder or decoder.
-        ValueError: A latent space of 1 dimension, or an `n`, `spacing`, `limits` or `axes` that
-            is not as described.
+        ValueError: A latent space of 1 dimension, or another argument that is not as described.
 
     Example:
         >>> import vae
@@ -127,14 +123,17 @@ def plot_digit_grid(
         (140, 140)
     """
     n, (decode, latent_dim) = check_positive_int("n", n), _decoder(model)
-    across, up = _check_axes(axes, latent_dim)
-    coordinates = _coordinates(n, spacing, limits)
+    if latent_dim < 2:
+        raise ValueError(f"model must have at least 2 latent dimensions for a grid; got {latent_dim}.")
+    pair, coordinates = _pair(axes), _coordinates(n, spacing, limits)
+    if len(set(pair) & set(range(latent_dim))) < 2:
+        raise ValueError(f"axes must be two different dimensions from 0 to {latent_dim - 1}; got {axes!r}.")
+    across, up = map(int, pair)
     z = np.zeros((n, n, latent_dim), np.float32)
     z[:, :, across] = coordinates
     z[:, :, up] = coordinates[::-1, None]  # the first row of an image is the top one
     pictures = clip_pictures("decoded images", decode(z.reshape(n * n, latent_dim)), image_shape)
     mosaic, (height, width) = to_mosaic(pictures, n), pictures.shape[1:3]
-
     # With fewer dots than pixels, pixels would be dropped: large mosaics get more dots.
     figure = Picture(figsize=(8, 8), dpi=max(100, n * max(height, width) / 7))
     ax = figure.add_subplot()
@@ -151,12 +150,7 @@ def plot_digit_grid(
 
 
 def plot_reconstructions(
-    model: ImageModel,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    n: int = 10,
-    image_shape: Shape = None,
+    model: ImageModel, images: Images, labels: Labels | None = None, *, n: int = 10, image_shape: Shape = None
 ) -> Figure:
     """Draw the first `n` images in a row, and below each what the model makes of it.
 
@@ -183,12 +177,11 @@ def plot_reconstructions(
     """
     check_instance("model", model, VAE, Autoencoder)
     pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
-    array = np.asarray(images)
-    titles = _titles(labels, len(array))[: len(pictures)]
+    array, name = np.asarray(images), "reconstruction"
     output = model.reconstruct(model.shape_images("images", array[: len(pictures)]))
-    row_name = "reconstruction\nfrom z_mean" if isinstance(model, VAE) else "reconstruction"
     rows = np.concatenate([pictures, clip_pictures("reconstructions", output, pictures.shape[1:])])
-    return _draw_cells(rows, len(pictures), titles, ["image", row_name])
+    names = ["image", f"{name}\nfrom z_mean" if isinstance(model, VAE) else name]
+    return _draw_cells(rows, len(pictures), _titles(labels, len(array))[: len(pictures)], names)
 
 
 def _titles(labels: Labels | None, n: int) -> list[str]:
@@ -210,32 +203,27 @@ def _decoder(model: Any) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
     )
 
 
-def _check_axes(axes: Sequence[int], latent_dim: int) -> tuple[int, int]:
-    if latent_dim < 2:
-        raise ValueError(f"model must have at least 2 latent dimensions for a grid; got {latent_dim}.")
-    pair = [as_float(axis) for axis in axes] if np.iterable(axes) else []
-    if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(range(latent_dim)):
-        raise ValueError(f"axes must be two different dimensions from 0 to {latent_dim - 1}; got {axes!r}.")
-    return int(pair[0]), int(pair[1])
+def _pair(values: Any) -> list[float]:
+    """Return two numbers; NaN where there are not two."""
+    pair = [as_float(value) for value in values] if np.iterable(values) else []
+    return pair if len(pair) == 2 else [np.nan, np.nan]
 
 
-def _coordinates(n: int, spacing: str, limits: tuple[float, float]) -> np.ndarray:
+def _coordinates(n: int, spacing: str, limits: Any) -> np.ndarray:
+    """Return the latent coordinates of `n` cells."""
     check_choice("spacing", spacing, ("even", "quantiles"))
-    ends = [as_float(limit) for limit in limits] if np.iterable(limits) else []
-    if len(ends) != 2 or not -np.inf < ends[0] < ends[1] < np.inf:
+    low, high = _pair(limits)
+    if not -np.inf < low < high < np.inf:
         raise ValueError(f"limits must be two finite numbers, the lower one first; got {limits!r}.")
-    low, high = ends if spacing == "even" else (0.05, 0.95)
-    values = np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
-    return values if spacing == "even" else np.array([NormalDist().inv_cdf(value) for value in values])
+    low, high = (low, high) if spacing == "even" else (0.05, 0.95)
+    values = np.linspace(low, high, n) if n > 1 else [(low + high) / 2]
+    return np.array(values if spacing == "even" else [NormalDist().inv_cdf(value) for value in values])
 
 
 def _ticks(coordinates: np.ndarray, spacing: str) -> tuple[Sequence[float], list[str]]:
-    """Return where ticks go, in cells from the first one's centre, and the latent coordinates there.
-
-    Even steps get round coordinates, wherever these fall; quantiles get those of every so many cells.
-    """
+    """Return where ticks go, in cells from the first one's centre, and the latent coordinates there."""
     n = len(coordinates)
-    if spacing == "even" and n > 1:
+    if spacing == "even" and n > 1:  # round coordinates, wherever they fall
         round_values = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(coordinates[0], coordinates[-1])
         inside = [value for value in round_values if coordinates[0] <= value <= coordinates[-1]]
         return np.interp(inside, coordinates, np.arange(n)).tolist(), [f"{value:g}" for value in inside]

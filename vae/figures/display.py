@@ -1,6 +1,5 @@
 """An interactive figure in a notebook, with a picture of it for where no JavaScript runs."""
 
-import base64
 import inspect
 import io
 import json
@@ -16,7 +15,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from vae._checks import check_path
-from vae.figures.mosaic import to_png
+from vae.figures.shared import to_base64, to_png
 from vae.files.atomic import write_whole
 
 _DPI = 110
@@ -95,7 +94,7 @@ def _bundle(figure: go.Figure, twin: Figure) -> dict[str, Any]:
     picture = Image.open(drawn).convert("RGB").quantize(dither=Image.Dither.NONE)
     return {
         "application/vnd.plotly.v1+json": {**json.loads(figure.to_json()), "config": _CONFIG},
-        "image/png": base64.b64encode(to_png(picture)).decode("ascii"),
+        "image/png": to_base64(to_png(picture)),
         "text/plain": f"Interactive figure: {figure.layout.title.text or 'untitled'}",
     }
 

@@ -1,13 +1,17 @@
 """Pictures of the latent space: where the encoder puts images, and how wide it spreads each."""
 
+import math
+from typing import Any, NamedTuple
+
 import numpy as np
 import plotly.graph_objects as go
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
-from sklearn.decomposition import PCA
 
 from vae._checks import (
     Images,
@@ -21,12 +25,20 @@ from vae._checks import (
     check_positive_int,
     check_text,
 )
-from vae.figures.labels import Group, draw_legend, draw_points, group_points, name_places
-from vae.figures.shared import Picture, check_plane
+from vae.figures.shared import COLORS, Picture
 from vae.model import VAE, Autoencoder
 
 _SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
 _STROKE = [withStroke(linewidth=3, foreground="white")]
+_MOST_NAMES = 20  # above, names written into a picture would cover it
+
+
+class Group(NamedTuple):
+    """The points of one label; the name is None where there are no labels."""
+
+    name: str | None
+    color: str
+    points: np.ndarray
 
 
 def plot_latent_space(
@@ -52,9 +64,8 @@ def plot_latent_space(
         An interactive plotly `Figure` with one trace a label; a matplotlib `Figure` if `static`.
 
     Raises:
-        ValueError: `z_mean` is empty, not finite, or has fewer than 2 latent dimensions; `labels`
-            are not one an image; of more than 2 dimensions, all points are equal; or `static`, `title`
-            or `name` of a wrong type.
+        ValueError: `z_mean` is empty, not finite, of 1 latent dimension, or of more than 2 with all points
+            equal; or another argument is not as described.
         TypeError: `z_mean` holds no numbers.
 
     Example:
@@ -87,8 +98,7 @@ def plot_latent_intuition(
     Args:
         autoencoder: A trained `Autoencoder`, latent_dim 2.
         model: A trained `VAE`, latent_dim 2.
-        images: Shape (images, pixels), (images, height, width) or (images, height, width,
-            channels); uint8, or floats in [0, 1].
+        images: As `flatten` takes them.
         labels: One label an image, shape (images,).
         n: How many to draw, spread evenly over all that are given.
 
@@ -96,10 +106,9 @@ def plot_latent_intuition(
         A matplotlib `Figure` with two axes.
 
     Raises:
-        TypeError: `autoencoder` is no autoencoder, `model` no VAE, or images of a type other than
-            uint8 or float.
-        ValueError: A latent space that is not 2-D, one that a model that diverged has filled with NaN,
-            or images or labels of a wrong shape or range.
+        TypeError: `autoencoder` is no autoencoder, `model` no VAE, or images neither uint8 nor float.
+        ValueError: A latent space that is not 2-D, or holds NaN, as after a run that diverged; or images or
+            labels of a wrong shape or range.
 
     Example:
         >>> import numpy as np, vae
@@ -114,22 +123,31 @@ def plot_latent_intuition(
     names = check_labels("labels", labels, len(array))
     chosen = np.linspace(0, len(array) - 1, min(check_positive_int("n", n), len(array))).astype(int)
     array, names = array[chosen], names[chosen]
-    check_plane("autoencoder", autoencoder, array)
-    check_plane("model", model, array)
-    codes = check_points("what autoencoder encodes", autoencoder.encode(array))
-    z_mean, z_log_sigma = (check_points("what model encodes", part) for part in model.encode(array))
+    codes = encode_in_plane("autoencoder", autoencoder, array)
+    gaussians = group_points(encode_in_plane("model", model, array), names)
 
     figure = Picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
     groups = group_points(codes, names)
     draw_points(left, groups, size=12)
-    _draw_gaussians(right, group_points(np.hstack([z_mean, np.exp(z_log_sigma)]), names))
-    left.set(
-        title="Autoencoder: a point for each image", xlabel="code, dimension 1", ylabel="code, dimension 2"
-    )
-    right.set(title="VAE: a Gaussian for each image", xlabel="z, dimension 1", ylabel="z, dimension 2")
+    _draw_gaussians(right, gaussians)
+    for ax, title, axis in (left, "Autoencoder: a point", "code"), (right, "VAE: a Gaussian", "z"):
+        ax.set(title=f"{title} for each image", xlabel=f"{axis}, dimension 1", ylabel=f"{axis}, dimension 2")
     draw_legend(left, groups, loc="outside lower center", ncols=10, markerscale=2)
     return figure
+
+
+def encode_in_plane(name: str, model: Autoencoder | VAE, images: np.ndarray) -> np.ndarray:
+    """Return a row an image: its point in the latent plane, and of a VAE also its sigma."""
+    latent_dim, wanted = model.decoder.input_shape[-1], math.prod(model.encoder.input_shape[1:])
+    if latent_dim != 2:
+        raise ValueError(f"{name} must have 2 latent dimensions to be drawn in a plane; got {latent_dim}.")
+    if wanted != images[0].size:
+        got = f"{images[0].size} values, as images are"
+        raise ValueError(f"{name} must take images of {got}; it takes {wanted}.")
+    rows = model.encode(images)  # (images, 2), of a VAE z_mean and z_log_sigma
+    rows = np.hstack([rows[0], np.exp(rows[1])]) if isinstance(model, VAE) else rows
+    return check_points(f"what {name} encodes", rows)
 
 
 def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
@@ -139,6 +157,8 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
         return points, [f"{name}, dimension 1", f"{name}, dimension 2"]
     if (points == points[0]).all():
         raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
+    from sklearn.decomposition import PCA
+
     pca = PCA(n_components=2, svd_solver="full")  # exact, with signs that do not depend on chance
     largest = np.finfo(np.float32).max
     projected = pca.fit_transform(points.astype(np.float64)).clip(-largest, largest)
@@ -149,31 +169,22 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
 
 
 def _draw_interactive(groups: list[Group], axis_names: list[str], title: str, caption: str) -> go.Figure:
-    figure, scale = go.Figure(), _marker_scale(groups)
-    for name, color, points in groups:
-        hover = "(%{x:.2f}, %{y:.2f})<extra></extra>"
-        figure.add_scattergl(  # plotly writes float32 arrays as base64: 11 characters a point
-            x=points[:, 0],
-            y=points[:, 1],
-            name=name,
-            mode="markers",
-            marker={"color": color, "size": 4 * scale, "opacity": 0.6},
-            hovertemplate=hover if name is None else f"label {name}<br>{hover}",
-        )
+    figure, hover = go.Figure(), "(%{x:.2f}, %{y:.2f})<extra></extra>"
+    for group in groups:
+        template = hover if group.name is None else f"label {group.name}<br>{hover}"
+        figure.add_trace(to_trace(group, 4 * _marker_scale(groups), hovertemplate=template))
     for name, x, y in name_places(groups):
         font = {"size": 18, "weight": 700, "color": "black", "shadow": _SHADOW}
         figure.add_annotation(x=x, y=y, text=name, showarrow=False, font=font)
-    return figure.update_layout(
+    figure.update_layout(
         template="plotly_white",
         title={"text": title, "subtitle": {"text": caption}},
-        width=800,
-        height=700,
-        dragmode="zoom",
-        showlegend=groups[0].name is not None,
         legend={"title": {"text": "label"}, "itemsizing": "constant"},
         xaxis={"title": {"text": axis_names[0]}},
         yaxis={"title": {"text": axis_names[1]}, "scaleanchor": "x"},
     )
+    named = groups[0].name is not None
+    return figure.update_layout(width=800, height=700, dragmode="zoom", showlegend=named)
 
 
 def _draw_static(groups: list[Group], axis_names: list[str], title: str, caption: str) -> Figure:
@@ -199,15 +210,73 @@ def _draw_gaussians(ax: Axes, groups: list[Group]) -> None:
     """Draw an ellipse for each row (z_mean, sigma) of the groups, and the prior over them."""
     reach = 2.0
     for _, color, rows in groups:
-        mean, (width, height) = rows[:, :2], 2 * rows[:, 2:].T
+        mean, sigma, level = rows[:, :2], rows[:, 2:], np.zeros(len(rows))
+        width, height = 2 * sigma.T
         ellipses = EllipseCollection(
-            width, height, np.zeros(len(rows)), units="xy", offsets=mean, offset_transform=ax.transData
+            width, height, level, units="xy", offsets=mean, offset_transform=ax.transData
         )
         ellipses.set(facecolor=(color, 0.3), edgecolor=(color, 0.8), linewidth=0.6)
         ax.add_collection(ellipses)
-        reach = max(reach, float((np.abs(mean) + rows[:, 2:]).max()))
+        reach = max(reach, float((np.abs(mean) + sigma).max()))
     for radius in (1, 2):
         ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", edgecolor="0.2"))
         ax.text(0, radius, f"prior, {radius} sigma", ha="center", va="center", path_effects=_STROKE)
     ax.set(xlim=(-1.08 * reach, 1.08 * reach), ylim=(-1.08 * reach, 1.08 * reach), aspect="equal")
     ax.grid(alpha=0.25)
+
+
+# Points by label
+
+
+def number_labels(labels: Labels, n: int) -> tuple[list[str], np.ndarray]:
+    """Return the names of the labels in order, and for each of `n` images the number of its label."""
+    names, numbers = np.unique(check_labels("labels", labels, n), return_inverse=True)
+    return [str(name) for name in names], numbers
+
+
+def label_colors(n: int) -> tuple[str, ...]:
+    """Return a colour for each of `n` labels."""
+    if n <= len(COLORS):
+        return COLORS[:n]
+    return tuple(to_hex(color) for color in colormaps["turbo"](np.linspace(0.05, 0.95, n)))
+
+
+def group_points(points: np.ndarray, labels: Labels | None) -> list[Group]:
+    """Sort points by label; each label has its name and colour."""
+    if labels is None:
+        return [Group(None, COLORS[0], points)]
+    names, numbers = number_labels(labels, len(points))
+    colors = label_colors(len(names))
+    shown = [name.replace("$", r"\$") for name in names]  # a dollar would open a formula
+    return [Group(name, colors[i], points[numbers == i]) for i, name in enumerate(shown)]
+
+
+def name_places(groups: list[Group]) -> list[tuple[str, float, float]]:
+    """Return where to write each name, the median of its points; none without labels, or of too many."""
+    if len(groups) > _MOST_NAMES:
+        return []
+    return [(name, *np.median(points, axis=0).tolist()) for name, _, points in groups if name is not None]
+
+
+def to_trace(group: Group, size: float, **options: Any) -> go.Scattergl:
+    """Return a group of points for plotly, which writes float32 as base64: 11 characters a point."""
+    (x, y), marker = group.points.T, {"color": group.color, "size": size, "opacity": 0.6}
+    return go.Scattergl(x=x, y=y, name=group.name, mode="markers", marker=marker, **options)
+
+
+def draw_points(ax: Axes, groups: list[Group], size: float) -> None:
+    """Draw groups of points in their colours, both axes to one scale."""
+    for name, color, points in groups:
+        x, y = points.T
+        ax.scatter(x, y, s=size, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.grid(alpha=0.25)
+
+
+def draw_legend(ax: Axes, groups: list[Group], **options: Any) -> None:
+    """Name the groups that were drawn, beside the axes."""
+    numbers = [str(i) for i in range(len(groups))]
+    legend = ax.figure.legend(ax.collections, numbers, frameon=False, **options)
+    # Set afterwards: matplotlib leaves out names that are empty or begin with "_".
+    for text, group in zip(legend.get_texts(), groups, strict=True):
+        text.set_text(group.name)

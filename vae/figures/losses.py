@@ -1,16 +1,15 @@
-"""The losses of a training, by epoch."""
+"""The losses of a training run, by epoch."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vae.figures.shared import COLORS, Picture
 
-_PANELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
+_PANELS = {"loss": "total loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
 _LINES = {"": ("training", COLORS[0], "-"), "val_": ("validation", COLORS[2], "--")}
 _MOST_MARKED = 30  # epochs; above, markers would hide the line
 
@@ -44,14 +43,17 @@ def plot_loss(history: Any) -> Figure:
     recorded = getattr(history, "epoch", range(n))
     epochs = np.asarray(recorded if len(recorded) == n else range(n)) + 1
     # Without a KL term the reconstruction term is the loss itself: its panel would be the same again.
-    panels = [name for name in _PANELS if name in series] if "kl_loss" in series else ["loss"]
+    titles = _PANELS if "kl_loss" in series else {"loss": "loss"}
+    panels = [name for name in titles if name in series]
     figure = Picture(figsize=(4 * len(panels), 3.4))
-    for i, name in enumerate(panels, start=1):
-        ax = figure.add_subplot(1, len(panels), i)
-        for prefix in _LINES:
-            if prefix + name in series:
-                _draw_line(ax, epochs, series[prefix + name], *_LINES[prefix])
-        ax.set(title=_PANELS[name] if i > 1 or len(panels) == 1 else "total loss", xlabel="epoch")
+    for ax, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for prefix, (label, color, style) in _LINES.items():
+            values = series.get(prefix + name)
+            if values is not None:
+                # Between two gaps, or alone, a point is visible by its marker only.
+                marker = "o" if n <= _MOST_MARKED or not np.isfinite(values).all() else ""
+                ax.plot(epochs, values, style, color=color, label=label, marker=marker, markersize=3.5)
+        ax.set(title=titles[name], xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(alpha=0.25)
@@ -79,9 +81,3 @@ def _check_series(record: Any) -> dict[str, np.ndarray]:
                     f"{series[name].shape}. With validation_freq, put NaN where nothing was validated."
                 )
     return series
-
-
-def _draw_line(ax: Axes, epochs: np.ndarray, values: np.ndarray, label: str, color: str, style: str) -> None:
-    # Between two gaps, or alone, a point is visible by its marker only.
-    marker = "o" if len(epochs) <= _MOST_MARKED or not np.isfinite(values).all() else ""
-    ax.plot(epochs, values, style, color=color, label=label, marker=marker, markersize=3.5)

@@ -1,16 +1,19 @@
-"""What several figures share: colours, a figure that shows itself, images as they are drawn."""
+"""What several figures share: colours, a figure that shows itself, images as they are drawn or joined."""
 
+import base64
 import io
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
-from vae._checks import Images, check_images, check_units
-from vae.data import flatten
-from vae.training.image_model import ImageModel
+from vae._checks import Images, check_images, check_path, check_units
+from vae.data import flatten, to_uint8
 
 # Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
 COLORS = (
@@ -19,13 +22,14 @@ COLORS = (
 )
 INK, GREY = "#1F2933", "#5B6773"  # of text and lines in diagrams
 AMBER, PALE = "#FBD9A5", "#F3F5F7"  # what has to do with z; what holds other things
+_SHEET_PIXELS = 900  # about the longer side of a sheet; small images are enlarged to reach it
 
 
 class Picture(Figure):
     """A matplotlib figure that shows itself in a notebook, without pyplot and its global state."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"layout": "constrained", **kwargs})
+        super().__init__(layout="constrained", **kwargs)
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()
@@ -58,17 +62,6 @@ def to_pictures(
     return flatten(array[:n]).reshape(-1, *(shape if shape[2:] == (3,) else shape[:2]))
 
 
-def check_plane(name: str, model: ImageModel, images: np.ndarray) -> None:
-    """Raise a ValueError where a model has no latent plane, or takes other images than these."""
-    latent_dim, wanted = model.decoder.input_shape[-1], math.prod(model.encoder.input_shape[1:])
-    if latent_dim != 2:
-        raise ValueError(f"{name} must have 2 latent dimensions to be drawn in a plane; got {latent_dim}.")
-    if wanted != images[0].size:
-        raise ValueError(
-            f"{name} must take images of {images[0].size} values, as images are; it takes {wanted}."
-        )
-
-
 def clip_pictures(name: str, output: Images, image_shape: tuple[int, ...] | None) -> np.ndarray:
     """Return what a decoder gave as pictures."""
     # A linear output layer oversteps [0, 1] a little. NaN stays NaN, and is refused.
@@ -78,3 +71,43 @@ def clip_pictures(name: str, output: Images, image_shape: tuple[int, ...] | None
 def draw_picture(ax: Axes, picture: np.ndarray, **kwargs: Any) -> None:
     """Draw one picture over the whole range, black to white, without blending pixels."""
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **kwargs)
+
+
+def to_mosaic(pictures: np.ndarray, columns: int, gap: int = 0, background: int = 0) -> np.ndarray:
+    """Join pictures, row by row from the top; gaps, and places left over, have the background's value."""
+    n, height, width, *channels = pictures.shape
+    size = (gap + -(-n // columns) * (height + gap), gap + columns * (width + gap), *channels)
+    mosaic = np.full(size, background, pictures.dtype)
+    for i, picture in enumerate(pictures):
+        y, x = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        mosaic[y : y + height, x : x + width] = picture
+    return mosaic
+
+
+def to_sheet(images: Images, image_shape: tuple[int, ...]) -> bytes:
+    """Return generated images side by side on a white sheet, about square, as a PNG."""
+    pictures = to_uint8(clip_pictures("generated images", images, image_shape))
+    n, height, width = pictures.shape[:3]
+    sheet = to_mosaic(pictures, min(n, math.ceil(math.sqrt(n * height / width))), gap=1, background=255)
+    factor = max(1, round(_SHEET_PIXELS / max(sheet.shape[:2])))
+    return to_png(Image.fromarray(sheet.repeat(factor, axis=0).repeat(factor, axis=1)))
+
+
+def to_png(image: Image.Image) -> bytes:
+    """Return the content of a PNG file, as small as Pillow can make it."""
+    png = io.BytesIO()
+    image.save(png, "png", optimize=True)
+    return png.getvalue()
+
+
+def to_base64(content: bytes) -> str:
+    """Return the content of a file as text, for JSON and HTML."""
+    return base64.b64encode(content).decode("ascii")
+
+
+def check_file(name: str, value: Any, suffixes: str) -> Path:
+    """Return the path of a file, whose name must end in one of `suffixes`, such as ".png or .pdf"."""
+    path = Path(check_path(name, value))
+    if path.suffix.lower() not in re.split(", | or ", suffixes):
+        raise ValueError(f"{name} must end in {suffixes}; got {str(path)!r}.")
+    return path

@@ -8,27 +8,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from vae.files.atomic import write_whole
 
 
-class Settings(NamedTuple):
-    """What is to be known of a complete run."""
-
-    image_shape: tuple[int, ...]
-    source: str  # "mnist", "digits", or the absolute path of a folder of images
-    latent_dim: int
-    seed: int
-    options: dict[str, Any]  # of `vae train`, by name
-
-
 class RunFolder:
-    """The folder of one run, and the names of what is in it.
-
-    Args:
-        path: Of the folder, which need not be there yet.
-    """
+    """The folder of one run, which need not be there yet, and the names of what is in it."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -56,7 +42,7 @@ class RunFolder:
 
     def check_same(self, options: dict[str, Any]) -> None:
         """Raise a ValueError where a complete run had other options; "auto" takes the data that it had."""
-        kept = self.read_settings().options
+        kept = self.read_settings()[2]
         for name, value in options.items():
             if value not in (kept.get(name), "auto"):
                 option = f"--{name.replace('_', '-')}"
@@ -70,33 +56,21 @@ class RunFolder:
         write_whole(self.history, "".join(f"{line}\n" for line in lines).encode())
 
     def complete(self, options: dict[str, Any], data: Any, facts: dict[str, Any]) -> None:
-        """Write the settings, by which the run is complete, and let the checkpoint go.
-
-        Args:
-            options: Of `vae train`; "data" is what to load the images by again.
-            data: These images, a `Dataset`.
-            facts: What else is to be known of the run.
-        """
+        """Write the settings, by which the run is complete, and let the checkpoint go."""
         from vae.backends import backend
 
-        described = {
-            "name": data.name,
-            "source": options["data"],
-            "training_images": len(data.x_train),
-            "test_images": len(data.x_test),
-            "image_shape": list(data.x_train.shape[1:]),
-            "class_names": list(data.class_names),
-        }
-        settings = {
-            **{"options": options, "data": described, "seed": options["seed"], "backend": backend.name},
-            **{"versions": _versions(backend.name), **facts},
-        }
-        text = json.dumps(settings, indent=2, ensure_ascii=False)
+        versions = {name: sys.modules[name].__version__ for name in ("vae", "keras", backend.name, "numpy")}
+        versions = {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+        numbers = {"training_images": len(data.x_train), "test_images": len(data.x_test)}
+        images = {"image_shape": list(data.x_train.shape[1:]), "class_names": list(data.class_names)}
+        described = {"name": data.name, "source": options["data"], **numbers, **images}
+        run = {"options": options, "data": described, "seed": options["seed"], "backend": backend.name}
+        text = json.dumps({**run, "versions": versions, **facts}, indent=2, ensure_ascii=False)
         write_whole(self.settings, f"{text}\n".encode())
         self.checkpoint.unlink(missing_ok=True)
 
-    def read_settings(self) -> Settings:
-        """Return the settings of a complete run."""
+    def read_settings(self) -> tuple[tuple[int, ...], str, dict[str, Any]]:
+        """Return of a complete run: shape of an image, data (a name or an absolute path), options by name."""
         if not self.settings.is_file():
             raise FileNotFoundError(f"RUN must be a complete run of vae train; {self} has no settings.json.")
         try:
@@ -104,12 +78,7 @@ class RunFolder:
             shape = tuple(int(size) for size in settings["data"]["image_shape"])
             if len(shape) not in (2, 3):
                 raise ValueError(f"image_shape is {shape}")
-            source, options = str(settings["data"]["source"]), dict(settings["options"])
-            return Settings(shape, source, int(options["latent_dim"]), int(settings["seed"]), options)
+            numbers = {name: int(settings["options"][name]) for name in ("latent_dim", "seed")}
+            return shape, str(settings["data"]["source"]), {**settings["options"], **numbers}
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.settings} is damaged ({type(error).__name__}: {error}).") from error
-
-
-def _versions(backend: str) -> dict[str, str]:
-    versions = {name: sys.modules[name].__version__ for name in ("vae", "keras", backend, "numpy")}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}

@@ -1,4 +1,4 @@
-"""Whether generated images look like real ones, in numbers."""
+"""What pictures only suggest, in numbers: of the latent space, and of generated images."""
 
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from vae._checks import (
     Points,
     check_images,
     check_labels,
+    check_non_negative,
     check_points,
     check_positive_int,
     check_seed,
@@ -17,6 +18,63 @@ from vae._checks import (
 from vae._keras import keras
 from vae.data import flatten
 from vae.training.inference import Inference
+
+
+def nearest_neighbor_accuracy(z: Points, labels: Labels) -> float:
+    """Return the share of points whose nearest other point has the same label.
+
+    Args:
+        z: Latent points, such as the z_mean of `VAE.encode`, shape (n, latent_dim), n at least 2.
+        labels: One label a point, shape (n,).
+
+    Returns:
+        A number from 0 to 1.
+
+    Raises:
+        ValueError: Points or labels of a wrong shape, or fewer than two points.
+        TypeError: Points that are no numbers.
+
+    Example:
+        >>> import vae
+        >>> vae.nearest_neighbor_accuracy([[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [5.1, 5.0]], [1, 1, 2, 3])
+        0.5
+    """
+    from scipy.spatial import cKDTree
+
+    points = check_points("z", z)
+    names = check_labels("labels", labels, len(points))
+    if len(points) < 2:
+        raise ValueError("z must hold at least 2 points; got 1.")
+    _, nearest = cKDTree(points).query(points, k=2)
+    own = np.arange(len(points))
+    others = np.where(nearest[:, 0] == own, nearest[:, 1], nearest[:, 0])  # of equal points, any comes first
+    return float(np.mean(names[others] == names))
+
+
+def active_units(z_mean: Points, threshold: float = 0.01) -> int:
+    """Return how many latent dimensions carry information: those whose z_mean varies over images.
+
+    Burda et al. 2016 (arXiv 1509.00519), section 5.2: a dimension is active if the variance of its
+    z_mean over images is above 0.01. The KL term switches off what the decoder does not need.
+
+    Args:
+        z_mean: The means of many images, shape (n, latent_dim).
+        threshold: Least variance of an active dimension.
+
+    Returns:
+        A number from 0 to latent_dim.
+
+    Raises:
+        ValueError: `z_mean` of a wrong shape, or not finite; a `threshold` that is negative or not finite.
+        TypeError: No numbers.
+
+    Example:
+        >>> import vae
+        >>> vae.active_units([[1.0, 0.0], [-1.0, 0.0], [0.5, 0.01]])
+        1
+    """
+    variance = check_points("z_mean", z_mean).var(axis=0, dtype=np.float64)
+    return int(np.sum(variance > check_non_negative("threshold", threshold)))
 
 
 class Quality(NamedTuple):
@@ -34,7 +92,7 @@ class SampleQuality:
     1706.08500). It says nothing by its confidence: a classifier is as sure of junk as of digits.
 
     Args:
-        images: Real images, as `VAE` takes them.
+        images: Real images, as `flatten` takes them.
         labels: One label an image.
         epochs: Passes over the images.
         seed: Of weights and order.
@@ -58,18 +116,16 @@ class SampleQuality:
         names, y = np.unique(check_labels("labels", labels, len(x)), return_inverse=True)
         if len(names) < 2:
             raise ValueError(f"labels must name two classes or more; got {names.tolist()}.")
-        inputs = features = keras.Input((x.shape[1],))
-        for i, units in enumerate((128, 64)):
-            initializer = keras.initializers.HeNormal(seed + i)
-            features = keras.layers.Dense(units, "relu", kernel_initializer=initializer)(features)
-        initializer = keras.initializers.HeNormal(seed + 2)
-        classes = keras.layers.Dense(len(names), "softmax", kernel_initializer=initializer)(features)
-        classifier = keras.Model(inputs, classes)
+        inputs = outputs = keras.Input((x.shape[1],))
+        for i, (units, activation) in enumerate([(128, "relu"), (64, "relu"), (len(names), "softmax")]):
+            features, initializer = outputs, keras.initializers.HeNormal(seed + i)
+            outputs = keras.layers.Dense(units, activation, kernel_initializer=initializer)(features)
+        classifier = keras.Model(inputs, outputs)
         classifier.compile("adam", loss="sparse_categorical_crossentropy")
         order = np.random.default_rng(seed).permutation(len(x))
         classifier.fit(x[order], y[order], batch_size=64, epochs=epochs, shuffle=False, verbose=0)
         self.names = names
-        self._classifier = Inference(keras.Model(inputs, [features, classes]))
+        self._classifier = Inference(keras.Model(inputs, [features, outputs]))
 
     def classify(self, images: Images) -> np.ndarray:
         """Return the likeliest label of each image, shape (n,).
@@ -87,22 +143,19 @@ class SampleQuality:
             ValueError: Images of a wrong shape or range, or fewer than 2 of a kind.
             TypeError: Images of a type other than uint8 or float.
         """
-        features, classes = self._see("generated", generated)
-        real_features, _ = self._see("real", real)
-        for name, rows in (("generated", features), ("real", real_features)):
-            if len(rows) < 2:
-                raise ValueError(f"{name} must hold at least 2 images; got 1.")
-        counts = np.bincount(classes.argmax(axis=1), minlength=len(self.names))
+        features, classes = self._see("generated", generated, least=2)
+        real_features, _ = self._see("real", real, least=2)
+        counts = np.bincount(classes.argmax(axis=1))
         shares = counts[counts > 0] / counts.sum()
-        distance = frechet_distance(features, real_features)
-        return Quality(float(-(shares * np.log2(shares)).sum()), distance)
+        return Quality(float(-(shares * np.log2(shares)).sum()), frechet_distance(features, real_features))
 
-    def _see(self, name: str, images: Any) -> list[np.ndarray]:
+    def _see(self, name: str, images: Any, least: int = 1) -> list[np.ndarray]:
         """Return features and shares of the classes."""
-        x = flatten(check_images(name, images))
-        pixels = self._classifier.network.input_shape[1]
+        x, pixels = flatten(check_images(name, images)), self._classifier.network.input_shape[1]
         if x.shape[1] != pixels:
             raise ValueError(f"{name} must hold images of {pixels} values; got {x.shape[1]} an image.")
+        if len(x) < least:
+            raise ValueError(f"{name} must hold at least {least} images; got {len(x)}.")
         return self._classifier(x)
 
 
