@@ -1,18 +1,14 @@
 """Inputs for the property tests, and how they are tried."""
 
 from collections import Counter
-from functools import cache
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tiny import PIXELS
 
-import vae
-
-PIXELS, LATENT = 36, 2
 SLOWER = pytest.mark.parametrize("times", [1, pytest.param(40, marks=pytest.mark.slow)])
 tried: Counter = Counter()  # inputs, by test
 
@@ -46,31 +42,6 @@ def for_all(times, *strategies, quick=50):
     return run
 
 
-@cache
-def tiny_model(reconstruction="mse", shape=None):
-    """A VAE of 6 x 6 images, made once: every new one would be compiled anew."""
-    keras.utils.set_random_seed(0)
-    if shape is None:
-        networks = (
-            vae.build_encoder(PIXELS, (4,), LATENT, seed=0),
-            vae.build_decoder(LATENT, (4,), PIXELS),
-        )
-    else:
-        networks = (
-            vae.build_conv_encoder(shape, (2,), LATENT, hidden_units=(), seed=0),
-            vae.build_conv_decoder(LATENT, (2,), shape, hidden_units=()),
-        )
-    model = vae.VAE(*networks, reconstruction=reconstruction)
-    model.compile(jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-@cache
-def tiny_autoencoder():
-    return vae.build_autoencoder(PIXELS, (4,), LATENT)
-
-
 SQUARES = [(PIXELS,), (6, 6), (6, 6, 1)]
 
 
@@ -98,7 +69,3 @@ def codes(low, high):
     return shapes.flatmap(
         lambda shape: st.tuples(*2 * [hnp.arrays(np.float32, shape, elements=number, fill=st.nothing())])
     )
-
-
-def to_numpy(tensor):
-    return keras.ops.convert_to_numpy(tensor)

@@ -4,7 +4,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from tiny import BOTH, PIXELS, X, Break, assert_same_values, fit, tiny_vae
+from tiny import BOTH, PIXELS, Break, X, assert_same_values, fit, tiny_autoencoder, tiny_vae
 
 import vae
 from vae.callbacks import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
@@ -225,3 +225,12 @@ def test_the_film_refuses_what_it_cannot_show():
     for options in ({"n": 0}, {"limit": 0}, {"every": 0}, {"labels": [1]}):
         with pytest.raises(ValueError, match="must"):
             vae.TrainingFilm(X, **options)
+
+
+# Made for a VAE
+
+
+@pytest.mark.parametrize("callback", [vae.BetaWarmUp(2), vae.TrainingFilm(X, n=2)])
+def test_callbacks_of_a_vae_refuse_an_autoencoder(callback):
+    with pytest.raises((TypeError, ValueError), match="VAE"):
+        fit(tiny_autoencoder(), callbacks=[callback])

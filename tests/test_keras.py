@@ -14,7 +14,6 @@ import pytest
 from tiny import tiny_networks, tiny_vae
 
 from vae import _keras
-from vae.backends import backend
 
 
 def configuration_of(model, path):

@@ -14,18 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from matplotlib.figure import Figure
 from strategies import (
-    LATENT,
-    PIXELS,
     SLOWER,
     SQUARES,
     codes,
     for_all,
     images,
     report,  # noqa: F401
-    tiny_autoencoder,
-    tiny_model,
-    to_numpy,
 )
+from tiny import LATENT, PIXELS, shared_autoencoder, shared_vae, tiny_vae, to_numpy
 
 import vae
 from vae.data import to_float32, to_uint8
@@ -60,6 +56,16 @@ def test_vae_loss_is_the_sum_of_its_terms(times):
 
 
 @SLOWER
+def test_reparameterize_moves_and_stretches_the_noise(times):
+    @for_all(times, codes(-5, 5), st.integers(0, 2**32))
+    def holds(pair, seed):
+        epsilon = np.random.default_rng(seed).standard_normal(pair[0].shape).astype(np.float32)
+        z = to_numpy(vae.reparameterize(*pair, epsilon))
+        np.testing.assert_allclose(z, pair[0] + np.exp(pair[1]) * epsilon, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(to_numpy(vae.reparameterize(*pair, 0 * epsilon)), pair[0])
+
+
+@SLOWER
 def test_sampling_keeps_the_shape(times):
     sampling = vae.Sampling(seed=0)
 
@@ -88,7 +94,7 @@ def test_flatten_keeps_the_values(times):
 
 
 @SLOWER
-def test_scale_and_unscale_undo_each_other(times):
+def test_to_float32_and_to_uint8_undo_each_other(times):
     @for_all(times, hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=8)))
     def holds(x):
         np.testing.assert_array_equal(to_uint8(to_float32(x)), x)
@@ -101,17 +107,30 @@ def test_scale_and_unscale_undo_each_other(times):
 def test_reconstructions_keep_the_shape(times):
     @for_all(times, images(), st.sampled_from([None, (6, 6, 1)]))
     def holds(x, shape):
-        result = tiny_model(shape=shape).reconstruct(x)
+        result = shared_vae(shape=shape).reconstruct(x)
         assert result.shape == x.shape
         assert result.dtype == np.float32
         assert np.isfinite(result).all()
 
 
 @SLOWER
+def test_codes_of_an_autoencoder_decode_to_its_reconstructions(times):
+    @for_all(times, images(shapes=SQUARES))
+    def holds(x):
+        model = shared_autoencoder()
+        code = model.encode(x)
+        assert (code.shape, code.dtype) == ((len(x), LATENT), np.float32)
+        images = model.decode(code)
+        np.testing.assert_allclose(images, model.reconstruct(x).reshape(len(x), PIXELS), atol=1e-5)
+        expected = ((vae.flatten(x) - images) ** 2).sum(axis=1)
+        np.testing.assert_allclose(model.losses_per_image(x)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@SLOWER
 def test_losses_depend_on_neither_order_nor_batches(times):
     @for_all(times, images(), st.sampled_from(["mse", "bernoulli"]), st.randoms(use_true_random=False))
     def holds(x, kind, random):
-        model, n = tiny_model(kind), len(x)
+        model, n = shared_vae(kind), len(x)
         epsilon = np.random.default_rng(random.randrange(2**32)).standard_normal((n, LATENT))
         whole = np.array(model.losses_per_image(x, epsilon))
         order = random.sample(range(n), n)
@@ -127,7 +146,7 @@ def test_losses_depend_on_neither_order_nor_batches(times):
 def test_interpolation_begins_and_ends_at_the_reconstructions(times):
     @for_all(times, images(n=2), st.integers(2, 6), st.sampled_from(["line", "sphere"]))
     def holds(x, n, path):
-        model = tiny_model()
+        model = shared_vae()
         try:
             way = vae.interpolate(model, x[0], x[1], n=n, path=path)
         except ValueError as error:
@@ -140,7 +159,7 @@ def test_interpolation_begins_and_ends_at_the_reconstructions(times):
 
 @cache
 def _trainer(steps):
-    model = vae.VAE(vae.build_encoder(PIXELS, (3,), LATENT, seed=0), vae.build_decoder(LATENT, (3,), PIXELS))
+    model = tiny_vae((3,), noise=0)
     model.compile(keras.optimizers.SGD(1e-3), steps_per_execution=steps, jit_compile=False)
     return model, model.get_weights()
 
@@ -177,12 +196,12 @@ def test_loaded_models_encode_alike(times, tmp_path):
     loaded = {}
     for kind, shape in itertools.product(("mse", "bernoulli"), (None, (6, 6, 1))):
         path = tmp_path / f"{kind}-{shape is None}.keras"
-        tiny_model(kind, shape).save(path)
+        shared_vae(kind, shape).save(path)
         loaded[kind, shape] = vae.load_model(path)
 
     @for_all(times, images(), st.sampled_from(list(loaded)))
     def holds(x, key):
-        for one, other in zip(tiny_model(*key).encode(x), loaded[key].encode(x), strict=True):
+        for one, other in zip(shared_vae(*key).encode(x), loaded[key].encode(x), strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-6)
 
 
@@ -228,7 +247,7 @@ def test_digits_are_drawn(times):
 
 @SLOWER
 def test_reconstructions_are_drawn(times):
-    models = [tiny_model(), tiny_model(shape=(6, 6, 1)), tiny_autoencoder()]
+    models = [shared_vae(), shared_vae(shape=(6, 6, 1)), shared_autoencoder()]
 
     @for_all(times, st.sampled_from(models), images(3, SQUARES), labels(3), st.integers(1, 4), ROLL, quick=15)
     def holds(model, x, names, n, roll):
@@ -253,9 +272,9 @@ def test_decoded_points_are_drawn(times):
         quick=15,
     )
     def holds(z, n, spacing, limits, swapped, roll):
-        check_figure(vae.plot_digit(tiny_model(), z), roll)
+        check_figure(vae.plot_digit(shared_vae(), z), roll)
         axes = (1, 0) if swapped else (0, 1)
-        grid = vae.plot_digit_grid(tiny_model(), n, spacing=spacing, limits=limits, axes=axes)
+        grid = vae.plot_digit_grid(shared_vae(), n, spacing=spacing, limits=limits, axes=axes)
         check_figure(grid, roll)
 
 
@@ -285,7 +304,7 @@ def test_latent_intuition_is_drawn(times):
     @for_all(times, images(n=4), labels(4), st.integers(1, 5), ROLL, quick=15)
     def holds(x, names, n, roll):
         names = [1, 2, 3, 4] if names is None else names
-        check_figure(vae.plot_latent_intuition(tiny_autoencoder(), tiny_model(), x, names, n=n), roll)
+        check_figure(vae.plot_latent_intuition(shared_autoencoder(), shared_vae(), x, names, n=n), roll)
 
 
 @SLOWER
@@ -312,7 +331,7 @@ def test_films_are_shown(times):
     )
     def holds(x, names, n, limit, static, roll):
         film = vae.TrainingFilm(x, names, n=n, limit=limit)
-        film.set_model(tiny_model())
+        film.set_model(shared_vae())
         film.on_train_begin()
         film.on_epoch_end(0, {"loss": 1.0})
         check_figure(vae.plot_training_film(film, static=static), roll)

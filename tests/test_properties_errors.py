@@ -22,18 +22,16 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import (
-    LATENT,
-    PIXELS,
     SLOWER,
     SQUARES,
     for_all,
     images,
     report,  # noqa: F401
-    tiny_autoencoder,
-    tiny_model,
 )
+from tiny import LATENT, PIXELS, shared_autoencoder, shared_vae
 
 import vae
+from vae.training.image_model import ImageModel
 
 # Anything. Whole numbers are small, or so large that no size can be meant: what lies between asks
 # honestly for memory or time.
@@ -74,7 +72,7 @@ OBJECTS = st.one_of(
     st.builds(lambda: (i for i in range(3))),
     st.builds(iter, st.just([np.zeros((2, PIXELS))])),
     st.builds(keras.ops.zeros, st.sampled_from([(2, PIXELS), (2, 2), ()])),
-    st.builds(tiny_autoencoder),
+    st.builds(shared_autoencoder),
 )
 NESTED = st.recursive(
     st.one_of(SCALARS, OBJECTS),
@@ -158,10 +156,12 @@ ONE_2D = images(1, [(6, 6)]).map(lambda x: x[0])
 SQUARE = st.sampled_from([None, (6, 6), (6, 6, 1)])
 NAMES, BETAS = st.sampled_from(["Model", "m"]), st.floats(0, 9)
 ACTIVATIONS, INITIALIZERS = st.sampled_from(["relu", None]), st.sampled_from(["zeros", "he_normal"])
-MODELS = st.builds(tiny_model)
-ANY_MODELS = st.sampled_from([None, "encoder", "decoder"]).map(
-    lambda part: tiny_model() if part is None else getattr(tiny_model(), part)
+MODELS = st.builds(shared_vae)
+EITHER_MODELS = st.one_of(MODELS, st.builds(shared_autoencoder))
+ANY_MODELS = st.one_of(
+    EITHER_MODELS, st.sampled_from(["encoder", "decoder"]).map(lambda part: getattr(shared_vae(), part))
 )
+RECONSTRUCTIONS = st.sampled_from(["mse", "bernoulli", vae.bernoulli_loss])
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:hypothesis")  # casts of what it draws
@@ -170,7 +170,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:hypothesis")  # 
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for what is written under relative names
-    tiny_model(), tiny_autoencoder(), tiny_judge()  # not while hypothesis draws: they take random weights
+    for make in (shared_vae, shared_autoencoder, shared_quality):
+        make()  # not while hypothesis draws: they take random weights
     (tmp_path / "images").mkdir()
     from PIL import Image
 
@@ -179,13 +180,13 @@ def _in_a_folder(tmp_path, monkeypatch):
 
 
 @cache
-def tiny_judge():
-    return vae.Judge(np.eye(3, PIXELS), [1, 2, 1], epochs=1)
+def shared_quality():
+    return vae.SampleQuality(np.eye(3, PIXELS), [1, 2, 1], epochs=1)
 
 
 def _film():
     film = vae.TrainingFilm(np.zeros((3, PIXELS)), n=2)
-    film.set_model(tiny_model())
+    film.set_model(shared_vae())
     film.on_train_begin()
     return film
 
@@ -199,6 +200,7 @@ CHEAP = {  # function: valid arguments
     "kl_divergence": {"z_mean": FLOATS, "z_log_sigma": FLOATS},
     "reconstruction_loss": {"x": FLOATS, "reconstruction": FLOATS},
     "bernoulli_loss": {"x": FLOATS, "reconstruction": FLOATS},
+    "reparameterize": dict.fromkeys(["z_mean", "z_log_sigma", "epsilon"], FLOATS),
     "vae_loss": {**dict.fromkeys(["x", "reconstruction", "z_mean", "z_log_sigma"], FLOATS), "beta": BETAS},
     "Sampling": {"seed": SEEDS},
     "BetaWarmUp": {"epochs": SIZES, "beta": BETAS},
@@ -217,7 +219,7 @@ CHEAP = {  # function: valid arguments
         "test_share": st.floats(0, 0.9),
         "seed": SEEDS,
     },
-    "latent_center": {"model": MODELS, "x": IMAGES, "labels": st.just([1, 2, 1]), "label": st.just(1)},
+    "class_center": {"model": MODELS, "x": IMAGES, "labels": st.just([1, 2, 1]), "label": st.just(1)},
     "interpolate": {
         "model": MODELS,
         "start": ONE,
@@ -226,6 +228,8 @@ CHEAP = {  # function: valid arguments
         "path": st.just("line"),
     },
     "VAE.encode": {"x": IMAGES},
+    "Autoencoder.encode": {"x": IMAGES},
+    "Autoencoder.losses_per_image": {"x": IMAGES},
     "VAE.decode": {"z": POINTS},
     "VAE.generate": {"n": SIZES, "seed": SEEDS, "out": st.none()},
     "VAE.losses_per_image": {"x": IMAGES, "epsilon": st.one_of(st.none(), POINTS)},
@@ -254,8 +258,8 @@ CHEAP = {  # function: valid arguments
 }
 COSTLY = {
     "VAE.save": {"filepath": st.just("model.keras"), "overwrite": FLAGS},
-    "Judge.classify": {"images": IMAGES},
-    "Judge.__call__": {"generated": IMAGES, "real": IMAGES},
+    "SampleQuality.classify": {"images": IMAGES},
+    "SampleQuality.__call__": {"generated": IMAGES, "real": IMAGES},
     "build_encoder": {"input_dim": SIZES, "hidden_units": UNITS, "latent_dim": SIZES, "seed": SEEDS, **DENSE},
     "build_decoder": {
         "latent_dim": SIZES,
@@ -288,10 +292,15 @@ COSTLY = {
         **DENSE,
     },
     "VAE": {
-        "encoder": st.builds(lambda: tiny_model().encoder),
-        "decoder": st.builds(lambda: tiny_model().decoder),
+        "encoder": st.builds(lambda: shared_vae().encoder),
+        "decoder": st.builds(lambda: shared_vae().decoder),
         "beta": BETAS,
-        "reconstruction": st.sampled_from(["mse", "bernoulli"]),
+        "reconstruction": RECONSTRUCTIONS,
+    },
+    "Autoencoder": {
+        "encoder": st.builds(lambda: shared_autoencoder().encoder),
+        "decoder": st.builds(lambda: shared_autoencoder().decoder),
+        "reconstruction": RECONSTRUCTIONS,
     },
     "VAE.reconstruct": {"x": IMAGES},
     "VAE.predict": {name: RUN[name] for name in ("x", "batch_size", "verbose")},
@@ -308,10 +317,15 @@ COSTLY = {
     "VAE.test_on_batch": {"x": IMAGES, "y": st.none()},
     "elbo": {"model": MODELS, "x": IMAGES, "n_samples": SIZES, "seed": SEEDS},
     "log_likelihood": {"model": MODELS, "x": IMAGES, "n_samples": SIZES, "seed": SEEDS},
-    "Judge": {"images": IMAGES, "labels": GIVEN_LABELS, "epochs": st.just(1), "seed": st.integers(0, 9)},
-    "plot_reconstructions": {"model": ANY_MODELS, **PICTURES},
+    "SampleQuality": {
+        "images": IMAGES,
+        "labels": GIVEN_LABELS,
+        "epochs": st.just(1),
+        "seed": st.integers(0, 9),
+    },
+    "plot_reconstructions": {"model": EITHER_MODELS, **PICTURES},
     "plot_latent_intuition": {
-        "autoencoder": st.builds(tiny_autoencoder),
+        "autoencoder": st.builds(shared_autoencoder),
         "model": MODELS,
         "images": IMAGES,
         "labels": GIVEN_LABELS,
@@ -322,7 +336,7 @@ COSTLY = {
         "model": MODELS,
         "images": IMAGES,
         "labels": LABELS,
-        "autoencoder": st.one_of(st.none(), st.builds(tiny_autoencoder)),
+        "autoencoder": st.one_of(st.none(), st.builds(shared_autoencoder)),
         "path": st.just("latent.html"),
         "image_shape": SQUARE,
         "title": st.sampled_from([None, "title"]),
@@ -345,16 +359,25 @@ def test_every_public_function_is_tried():
 
 
 def documented_errors(function):
-    """Return the types in a docstring's section `Raises:`."""
-    _, _, section = inspect.getdoc(function).partition("\nRaises:\n")
-    names = re.findall(r"^    (\w+): ", section.partition("\n\n")[0], re.MULTILINE)
-    return tuple(getattr(builtins, name, None) or getattr(vae, name) for name in names)
+    """Return the types in a docstring's section `Raises:`; for methods of models, also those of the class."""
+    docs = [inspect.getdoc(function)]
+    if isinstance(getattr(function, "__self__", None), ImageModel):
+        docs.append(inspect.getdoc(ImageModel))
+    sections = [doc.partition("\nRaises:\n")[2].partition("\n\n")[0] for doc in docs]
+    names = re.findall(r"^    (\w+): ", "\n".join(sections), re.MULTILINE)
+    return tuple(getattr(builtins, name, None) or getattr(vae, name) for name in dict.fromkeys(names))
 
 
 def call(name, arguments):
     """Call a function; its documented errors, if they name an argument, are as good as a result."""
     owner, _, method = name.rpartition(".")
-    function = getattr({"": vae, "VAE": tiny_model(), "Judge": tiny_judge()}[owner], method)
+    owners = {
+        "": vae,
+        "VAE": shared_vae(),
+        "Autoencoder": shared_autoencoder(),
+        "SampleQuality": shared_quality(),
+    }
+    function = getattr(owners[owner], method)
     allowed, error = documented_errors(function), None
     try:
         with warnings.catch_warnings():

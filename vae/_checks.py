@@ -214,8 +214,8 @@ def check_verbose(value: Any) -> None:
 
 def check_instance(name: str, value: Any, *classes: type) -> None:
     """Raise a TypeError for what is none of some classes of this package, nor of a subclass."""
+    wanted = " or ".join(f"vae.{wanted.__name__}" for wanted in classes)
     if not isinstance(value, classes):
-        wanted = " or ".join(f"vae.{wanted.__name__}" for wanted in classes)
         raise TypeError(f"{name} must be a {wanted}; got {type(value).__name__}.")
 
 
@@ -227,14 +227,8 @@ def check_text(name: str, value: Any) -> str:
 
 
 # Tensors of the backend. Keras is imported inside, so that loading data does not wait for it.
-
-
-def check_float_tensors(**tensors: Any) -> list[Any]:
-    """Return tensors by name, which must be of one shape (batch, ...), in Keras's float type.
-
-    One type for all: NumPy's float64 beside float32 is an error on some backends, and a sum over pixels in
-    the float16 of a mixed-precision model would overflow.
-    """
+def check_same_floats(**tensors: Any) -> list[Any]:
+    """Return tensors by name, which must be floats of one shape; what is no tensor yet becomes one."""
     floats = [_as_float_tensor(name, value) for name, value in tensors.items()]
     shapes = [tuple(tensor.shape) for tensor in floats]
     # Inside a compiled graph a size may be unknown (None), which fits every size.
@@ -242,19 +236,29 @@ def check_float_tensors(**tensors: Any) -> list[Any]:
         len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes, strict=True)
     )
     if not fits:
-        raise ValueError(
-            f"{' and '.join(tensors)} must have one shape; got {' and '.join(map(str, shapes))}."
-        )
-    if not shapes[0]:
-        raise ValueError(f"{next(iter(tensors))} must have shape (batch, ...); got one number.")
+        got = " and ".join(map(str, shapes))
+        raise ValueError(f"{' and '.join(tensors)} must have one shape; got {got}.")
     return floats
+
+
+def check_float_tensors(**tensors: Any) -> list[Any]:
+    """Return tensors of one shape (batch, ...), in Keras's float type.
+
+    A sum over pixels in the float16 of a mixed-precision model would overflow.
+    """
+    from vae._keras import keras
+
+    floats = check_same_floats(**tensors)
+    if not floats[0].shape:
+        raise ValueError(f"{next(iter(tensors))} must have shape (batch, ...); got one number.")
+    return [keras.ops.cast(tensor, keras.config.floatx()) for tensor in floats]
 
 
 def check_latent_tensors(**tensors: Any) -> list[Any]:
     """Return tensors of one shape (batch, latent_dim), likewise."""
     floats = check_float_tensors(**tensors)
-    if len(floats[0].shape) != 2:
-        shape = tuple(floats[0].shape)
+    shape = tuple(floats[0].shape)
+    if len(shape) != 2:
         raise ValueError(f"{next(iter(tensors))} must have shape (batch, latent_dim); got {shape}.")
     return floats
 
@@ -284,7 +288,6 @@ def check_pair_of_shapes(what: str, shapes: Any) -> None:
 def _as_float_tensor(name: str, value: Any) -> Any:
     from vae._keras import keras
 
-    floatx = keras.config.floatx()
     if not (keras.ops.is_tensor(value) or isinstance(value, keras.KerasTensor | keras.Variable)):
         # By way of NumPy: of some arrays TensorFlow dies without an error.
         value = as_array(name, value)
@@ -292,6 +295,6 @@ def _as_float_tensor(name: str, value: Any) -> Any:
     if "float" not in dtype:
         raise TypeError(f"{name} must hold floats; got dtype {dtype}.")
     if not isinstance(value, np.ndarray):
-        return keras.ops.cast(value, floatx)
-    with np.errstate(over="ignore"):
-        return keras.ops.convert_to_tensor(value.astype(floatx))
+        return value
+    with np.errstate(over="ignore"):  # NumPy's float64 beside float32 is an error on some backends
+        return keras.ops.convert_to_tensor(value.astype(keras.config.floatx()))

@@ -89,6 +89,8 @@ class BetaWarmUp(keras.callbacks.Callback):
         2.0
     """
 
+    needs_term = "kl_loss"
+
     def __init__(self, epochs: int, beta: float | None = None) -> None:
         super().__init__()
         self.epochs = check_positive_int("epochs", epochs)
@@ -157,6 +159,8 @@ class TrainingFilm(keras.callbacks.Callback):
         [0, 1, 2]
     """
 
+    needs_term = "kl_loss"
+
     def __init__(
         self, x: Any, labels: Any = None, *, n: int = 12, limit: float = 2.5, every: int = 1
     ) -> None:
@@ -219,7 +223,7 @@ def at_epoch_begin(function: Callable[[int], Any]) -> keras.callbacks.Callback:
 
 
 def check_callbacks(callbacks: Any, terms: Iterable[str]) -> None:
-    """Refuse what is no callback, and one that would stop the run after its first epoch.
+    """Refuse what is no callback, one for another model, and one that would stop the run after an epoch.
 
     Of a term of the loss Keras cannot tell that lower is better, and says so only when it looks.
     """
@@ -228,6 +232,10 @@ def check_callbacks(callbacks: Any, terms: Iterable[str]) -> None:
         if not isinstance(callback, keras.callbacks.Callback):
             raise TypeError(f"callbacks must be Keras callbacks; got {callback!r}.")
         kind, monitor = type(callback).__name__, getattr(callback, "monitor", None)
+        if getattr(callback, "needs_term", None) not in (None, *terms):
+            raise ValueError(
+                f"callbacks: {kind} is for a model with a {callback.needs_term}, such as vae.VAE."
+            )
         if getattr(callback, "mode", None) == "auto" and monitor in names:
             raise ValueError(
                 f'callbacks: {kind}(monitor="{monitor}") must be given mode="min": lower is better.'

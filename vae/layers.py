@@ -9,7 +9,7 @@ sigma * epsilon: the same distribution, and a plain function of what the encoder
 
 from typing import Any
 
-from vae._checks import check_pair_of_shapes
+from vae._checks import check_pair_of_shapes, check_same_floats
 from vae._keras import SeededLambda, Tensor, keras
 
 LOG_SIGMA_LIMIT = 15.0
@@ -30,12 +30,17 @@ def reparameterize(z_mean: Tensor, z_log_sigma: Tensor, epsilon: Tensor) -> Tens
     Returns:
         The same shape.
 
+    Raises:
+        ValueError: The shapes of `z_mean`, `z_log_sigma` and `epsilon` differ.
+        TypeError: One of them holds no floats.
+
     Example:
         >>> import numpy as np, vae
         >>> float(vae.reparameterize(1.0, np.log(0.5), 2.0))
         2.0
     """
-    return z_mean + keras.ops.exp(z_log_sigma) * epsilon
+    z_mean, z_log_sigma, epsilon = check_same_floats(z_mean=z_mean, z_log_sigma=z_log_sigma, epsilon=epsilon)
+    return z_mean + keras.ops.exp(z_log_sigma) * epsilon  # (batch, latent_dim)
 
 
 @keras.saving.register_keras_serializable(package="vae")

@@ -1,10 +1,11 @@
-"""What the default models reach on MNIST's test images, seed by seed; the tables of README.md beside this file.
+"""What the default models reach on MNIST's test images, seed by seed: the tables of README.md beside this.
 
     KERAS_BACKEND=jax VAE_DATA_DIR=folder python tests/benchmarks/seeds.py vae 0 1 2 3 4
 
 The first argument names a model (see `MODELS`), the others are seeds. One line a seed, then median and worst.
 """
 
+import itertools
 import statistics
 import sys
 
@@ -39,7 +40,7 @@ def main(name, *seeds):
         model = build()
         model.compile(**compiled)
         history = model.fit(data.x_train, verbose=0, **fitted).history["loss"]
-        rise = max(b - a for a, b in zip(history[1:], history[2:], strict=False))  # after the second epoch
+        rise = max(b - a for a, b in itertools.pairwise(history[1:]))  # after the second epoch
         result = model.evaluate(data.x_test, verbose=0, return_dict=True)
         losses.append(result["loss"])
         terms = ", ".join(f"{term} {value:.2f}" for term, value in result.items())

@@ -65,7 +65,7 @@ def train(model):
                 reconstruction, kl = model.losses(x, epsilon)
                 return reconstruction + BETA * kl
 
-            steps.append([float(term) for term in model.losses(x, epsilon)])
+            steps.append([ops.convert_to_numpy(term) for term in model.losses(x, epsilon)])
             _, gradients = value_and_gradients(loss, model.weights)
             for weight, gradient in zip(model.weights, gradients, strict=True):
                 weight.assign(weight - RATE * gradient)  # a step downhill

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from tiny import X, tiny_networks
 
 import vae
 
@@ -141,19 +142,19 @@ def test_a_batch_that_the_devices_cannot_share_is_refused():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
-def test_mirrored_strategy_is_refused_and_jax_named(images):
+def test_mirrored_strategy_is_refused_and_jax_named():
     import tensorflow as tf
 
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        model = vae.VAE(vae.build_encoder(784, (16,)), vae.build_decoder(2, (16,)))
+        model = vae.VAE(*tiny_networks())
         with pytest.raises(ValueError, match=r"not supported; got MirroredStrategy\. .*JAX"):
             model.compile()
     with pytest.raises(ValueError, match="JAX"):  # the model stays one of the strategy
         model.compile()
-    plain = vae.VAE(vae.build_encoder(784, (16,)), vae.build_decoder(2, (16,)))
+    plain = vae.VAE(*tiny_networks())
     plain.compile()
     with strategy.scope(), pytest.raises(ValueError, match="JAX"):
-        plain.fit(images, verbose=0)
+        plain.fit(X, verbose=0)
     with strategy.scope(), pytest.raises(ValueError, match="JAX"):
-        plain.evaluate(images)
+        plain.evaluate(X)

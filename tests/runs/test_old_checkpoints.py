@@ -12,6 +12,11 @@ import pytest
 
 import vae
 
+pytestmark = pytest.mark.skipif(
+    keras.__version__.rpartition(".")[0] != "3.15",
+    reason="a checkpoint holds its model's configuration as Keras 3.15 words it",
+)
+
 WRITTEN = pathlib.Path(__file__).parents[1] / "files" / "written_by_0_1_0"
 
 
@@ -52,4 +57,4 @@ def test_an_old_run_goes_on_from_its_epoch_and_ends_as_it_would_have(resumed, en
     np.testing.assert_allclose(history.history["loss"], end["loss"], rtol=1e-4)
     for i, weights in enumerate(model.get_weights()):
         np.testing.assert_allclose(weights, end[f"arr_{i}"], rtol=1e-4, atol=1e-6)
-    print("bit-identical:", np.array_equal(history.history["loss"], end["loss"]))
+    print("in every bit:", np.array_equal(history.history["loss"], end["loss"]))

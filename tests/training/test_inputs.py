@@ -108,6 +108,12 @@ def test_runs_that_make_no_sense_are_refused(model, options, message):
         model.fit(X, **options)
 
 
+@pytest.mark.parametrize(("n", "share"), [(1, 0.5), (3, 0.999)])
+def test_a_share_must_leave_images_on_both_sides(model, n, share):
+    with pytest.raises(ValueError, match="validation_split must leave images on both sides"):
+        model.fit(X[:n], validation_split=share)
+
+
 # What yields batches
 
 
@@ -140,6 +146,11 @@ def test_datasets_with_labels_or_wrong_sizes_are_refused(model):
         model.fit(batches_of(np.zeros((4, 2 * PIXELS), "float32")), verbose=0)
     with pytest.raises(TypeError, match="x must be uint8"):
         model.fit(batches_of(np.zeros((4, PIXELS), "int32")), verbose=0)
+
+
+def test_no_share_can_be_taken_of_what_yields_batches(model):
+    with pytest.raises(ValueError, match="validation_split needs images in an array"):
+        model.fit(batches_of(X), validation_split=0.5)
 
 
 class Pairs(keras.utils.PyDataset):

@@ -51,7 +51,10 @@ class Backend:
         raise NotImplementedError
 
     def compile_network(self, network: keras.Model) -> Callable[..., Any]:
-        """Return a compiled function of the network's inputs, for batches of any size."""
+        """Return a compiled function of the network's inputs, for batches of any size.
+
+        What it returns may have more rows than went in, for the caller to cut off.
+        """
         raise NotImplementedError
 
     def steps_alone(self, model: Any) -> bool:

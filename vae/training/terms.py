@@ -59,7 +59,8 @@ def reconstruction_term(reconstruction: Any, image_shape: Any) -> Callable[[Tens
     try:
         result = _trace(reconstruction, image_shape, image_shape)
     except Exception as error:  # whatever the function raises
-        raise ValueError(f"{wanted}; got one that fails: {error!s:.200}") from error
+        reason = str(error).strip().rpartition("\n")[2]  # behind what Keras says of it
+        raise ValueError(f"{wanted}; got one that fails: {reason:.200}") from error
     if not _is_one_an_image(result):
         raise ValueError(f"{wanted}; got one that returns {getattr(result, 'shape', result)}.")
     return reconstruction

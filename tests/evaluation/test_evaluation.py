@@ -3,9 +3,9 @@ import math
 import keras
 import numpy as np
 import pytest
+from tiny import PIXELS, X, shared_autoencoder, shared_vae, tiny_vae
 
 import vae
-from vae import evaluation
 
 
 @pytest.fixture(scope="module")
@@ -66,28 +66,34 @@ def test_the_elbo_is_the_bound_of_one_draw_on_average(linear):
 
 
 @pytest.mark.parametrize("reconstruction", ["mse", "bernoulli"])
-def test_the_elbo_is_the_loss_of_the_model(reconstruction, images):
-    model = vae.VAE(vae.build_encoder(), vae.build_decoder(), reconstruction=reconstruction)
+def test_the_elbo_is_the_loss_of_the_model(reconstruction):
+    model = tiny_vae(reconstruction=reconstruction)
     model.encoder.get_layer("Z-Log-Sigma").set_weights([np.zeros((8, 2)), np.full(2, -15.0)])
-    terms = model.losses_per_image(images, np.zeros((16, 2)))
-    constant = 392 * math.log(math.pi) if reconstruction == "mse" else 0
-    np.testing.assert_allclose(vae.elbo(model, images), -terms[0] - terms[1] - constant, rtol=1e-5)
+    terms = model.losses_per_image(X, np.zeros((16, 2)))
+    constant = PIXELS / 2 * math.log(math.pi) if reconstruction == "mse" else 0
+    np.testing.assert_allclose(vae.elbo(model, X), -terms[0] - terms[1] - constant, rtol=1e-5)
 
 
-def test_likelihoods_repeat_with_a_seed_whatever_the_blocks(model, images, monkeypatch):
-    one = vae.log_likelihood(model, images, 30, seed=1)
-    np.testing.assert_array_equal(one, vae.log_likelihood(model, images, 30, seed=1))
-    assert np.any(one != vae.log_likelihood(model, images, 30, seed=2))
+def test_the_elbo_takes_a_function_of_ones_own_for_a_negative_log_likelihood():
+    model, twin = tiny_vae(reconstruction=vae.bernoulli_loss), tiny_vae(reconstruction="bernoulli")
+    np.testing.assert_array_equal(vae.elbo(model, X, seed=0), vae.elbo(twin, X, seed=0))
+
+
+def test_likelihoods_repeat_with_a_seed_whatever_the_blocks(monkeypatch):
+    model = tiny_vae()
+    one = vae.log_likelihood(model, X, 30, seed=1)
+    np.testing.assert_array_equal(one, vae.log_likelihood(model, X, 30, seed=1))
+    assert np.any(one != vae.log_likelihood(model, X, 30, seed=2))
     keras.utils.set_random_seed(3)
-    drawn = vae.elbo(model, images)
+    drawn = vae.elbo(model, X)
     keras.utils.set_random_seed(3)
-    np.testing.assert_array_equal(drawn, vae.elbo(model, images))
-    monkeypatch.setattr(evaluation, "_DRAWS", 7)
-    assert vae.log_likelihood(model, images, 30, seed=1).shape == (16,)
+    np.testing.assert_array_equal(drawn, vae.elbo(model, X))
+    monkeypatch.setattr("vae.evaluation.likelihoods._DRAWS", 7)
+    assert vae.log_likelihood(model, X, 30, seed=1).shape == (16,)
 
 
 def test_convolutional_models_have_likelihoods_too():
-    model = vae.VAE(vae.build_conv_encoder((9, 7, 1), (4,)), vae.build_conv_decoder(2, (4,), (9, 7, 1)))
+    model = tiny_vae(shape=(9, 7, 1))
     x = np.random.default_rng(0).integers(0, 256, (5, 9, 7), dtype=np.uint8)
     assert np.isfinite(vae.log_likelihood(model, x, 10)).all()
 
@@ -95,20 +101,26 @@ def test_convolutional_models_have_likelihoods_too():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m: vae.elbo("model", np.zeros((2, 784))), TypeError, "model must be a vae.VAE"),
-        (lambda m: vae.elbo(m, np.zeros((2, 700))), ValueError, "x must hold images of 784"),
-        (lambda m: vae.log_likelihood(m, np.zeros((2, 784)), 0), ValueError, "n_samples must be a positive"),
-        (lambda m: vae.log_likelihood(m, np.zeros((2, 784)), seed=-1), ValueError, "seed must be"),
+        (lambda m: vae.elbo("model", X), TypeError, "model must be a vae.VAE"),
+        (lambda m: vae.elbo(m, np.zeros((2, 70))), ValueError, "x must hold images of 36"),
+        (lambda m: vae.log_likelihood(m, X, 0), ValueError, "n_samples must be a positive"),
+        (lambda m: vae.log_likelihood(m, X, seed=-1), ValueError, "seed must be"),
         (lambda m: vae.nearest_neighbor_accuracy([[0.0, 1.0]], [1]), ValueError, "at least 2 points"),
         (lambda m: vae.nearest_neighbor_accuracy([[0.0], [1.0]], [1]), ValueError, "labels must have one"),
         (lambda m: vae.frechet_distance([[0.0]], [[1.0], [2.0]]), ValueError, "at least 2 rows"),
         (lambda m: vae.frechet_distance([[0.0], [1.0]], [[1.0, 2.0]]), ValueError, "b must have shape"),
-        (lambda m: vae.Judge(np.zeros((3, 784)), [1, 2]), ValueError, "labels must have one"),
+        (lambda m: vae.SampleQuality(np.zeros((3, PIXELS)), [1, 2]), ValueError, "labels must have one"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused(call, error, message, model):
+def test_what_cannot_be_evaluated_is_refused(call, error, message):
     with pytest.raises(error, match=message):
-        call(model)
+        call(shared_vae())
+
+
+def test_an_autoencoder_has_no_likelihood():
+    for function in (vae.elbo, vae.log_likelihood):
+        with pytest.raises(TypeError, match=r"model must be a vae\.VAE; got Autoencoder"):
+            function(shared_autoencoder(), X)
 
 
 def test_nearest_neighbors_count_others_only():
@@ -130,12 +142,12 @@ def test_the_frechet_distance_of_known_gaussians():
     assert vae.frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_judge_sees_missing_classes_and_strange_images(digits):
-    judge = vae.Judge(digits.x_train, digits.y_train)
-    assert np.mean(judge.classify(digits.x_test) == digits.y_test) > 0.9
-    good = judge(digits.x_test, digits.x_train)
-    one = judge(digits.x_test[digits.y_test == 3], digits.x_train)
-    noise = judge(np.random.default_rng(0).random((300, 784)), digits.x_train)
+def test_sample_quality_sees_missing_classes_and_strange_images(digits):
+    quality = vae.SampleQuality(digits.x_train, digits.y_train)
+    assert np.mean(quality.classify(digits.x_test) == digits.y_test) > 0.9
+    good = quality(digits.x_test, digits.x_train)
+    one = quality(digits.x_test[digits.y_test == 3], digits.x_train)
+    noise = quality(np.random.default_rng(0).random((300, 784)), digits.x_train)
     assert good.class_entropy > 3.2
     assert one.class_entropy < 1
     assert good.frechet_distance * 3 < min(one.frechet_distance, noise.frechet_distance)

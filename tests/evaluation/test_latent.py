@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tiny import X, shared_autoencoder
 
 import vae
 
@@ -15,9 +16,9 @@ def trained(digits):
     return model
 
 
-def test_the_centre_of_a_digit_is_among_its_images(trained, digits):
+def test_the_center_of_a_digit_is_among_its_images(trained, digits):
     z_mean, _ = trained.encode(digits.x_test)
-    center = vae.latent_center(trained, digits.x_test, digits.y_test, 0)
+    center = vae.class_center(trained, digits.x_test, digits.y_test, 0)
     assert center.shape == (1, 2)
     own = z_mean[digits.y_test == 0]
     np.testing.assert_allclose(center, np.median(own, axis=0, keepdims=True), atol=1e-5)
@@ -55,8 +56,8 @@ def test_where_the_sphere_has_no_one_way_it_says_so(ends, monkeypatch, trained, 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m, d: vae.latent_center(m, d.x_test, d.y_test, 11), "label must be one of"),
-        (lambda m, d: vae.latent_center(m, d.x_test, d.y_test[:3], 1), "labels must have one"),
+        (lambda m, d: vae.class_center(m, d.x_test, d.y_test, 11), "label must be one of"),
+        (lambda m, d: vae.class_center(m, d.x_test, d.y_test[:3], 1), "labels must have one"),
         (lambda m, d: vae.interpolate(m, d.x_test[0], d.x_test[1], n=1), "n must be 2 or more"),
         (lambda m, d: vae.interpolate(m, d.x_test[0], d.x_test[1], path="arc"), "path must be 'line' or"),
         (lambda m, d: vae.interpolate(m, d.x_test[:2], d.x_test[1]), "start must be one image"),
@@ -65,3 +66,10 @@ def test_where_the_sphere_has_no_one_way_it_says_so(ends, monkeypatch, trained, 
 def test_what_makes_no_sense_is_refused(call, message, trained, digits):
     with pytest.raises(ValueError, match=message):
         call(trained, digits)
+
+
+def test_an_autoencoder_is_refused():
+    with pytest.raises(TypeError, match=r"model must be a vae\.VAE; got Autoencoder"):
+        vae.class_center(shared_autoencoder(), X, np.zeros(16), 0)
+    with pytest.raises(TypeError, match=r"model must be a vae\.VAE; got Autoencoder"):
+        vae.interpolate(shared_autoencoder(), X[0], X[1])
