@@ -7,7 +7,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from tiny import PIXELS, X, tiny_autoencoder, tiny_networks, to_numpy, values_of
+from tiny import LATENT, PIXELS, X, tiny_autoencoder, tiny_networks, tiny_vae, to_numpy, values_of
 
 from vae.backends import Chunk, Device, backend, load_backend
 from vae.training.chunks import Chunks
@@ -257,3 +257,10 @@ def test_shapes_only_leaves_shapes_to_be_asked_for():
 def test_shapes_only_lets_nothing_be_computed():
     with backend.shapes_only(), pytest.raises(ValueError, match="without computing"):
         keras.ops.ones(3)
+
+
+def test_many_networks_bring_no_warning(caplog):
+    """TensorFlow warns of functions that are compiled over and over, and takes all of one place for one."""
+    for _ in range(8):
+        backend.compile_network(tiny_vae().decoder)(np.zeros((1, LATENT), np.float32))
+    assert "retracing" not in caplog.text

@@ -1,6 +1,7 @@
 """TensorFlow. What each method has to do is said in `contract`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class TensorFlow(Backend):
 
     def compile_network(self, network: keras.Model) -> Callable[..., Any]:
         signature = [tf.TensorSpec((None, *x.shape[1:]), tf.float32) for x in network.inputs]
-        return tf.function(lambda *x: network(x[0] if len(x) == 1 else list(x)), input_signature=signature)
+        # Not a function made here: TensorFlow takes all of one place in the code for one, and warns of it.
+        return tf.function(partial(_call, network), input_signature=signature)
 
     def feed(self, chunks: Any) -> tf.data.Dataset:
         # Keras would make a dataset from a generator. But where TensorFlow builds such a one, it forbids the
@@ -74,6 +76,10 @@ class TensorFlow(Backend):
                 "devices use the JAX backend (KERAS_BACKEND=jax) and keras.distribution.set_distribution("
                 "keras.distribution.DataParallel()) before the model is built."
             )
+
+
+def _call(network: keras.Model, *inputs: Any) -> Any:
+    return network(inputs[0] if len(inputs) == 1 else list(inputs))
 
 
 backend = TensorFlow()
