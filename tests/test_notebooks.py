@@ -183,7 +183,7 @@ def test_run_it_and_test_it_are_one_line_each():
 
 def test_the_script_in_the_readme_runs(tmp_path):
     script = block("In your own script", "python")
-    for shown, small in (('load_dataset("auto")', 'load_dataset("digits")'), ("epochs=25", "epochs=1")):
+    for shown, small in (('load_dataset("auto")', 'load_dataset("digits")'), ("else 300", "else 1")):
         assert shown in script
         script = script.replace(shown, small)
     assert len([line for line in script.splitlines() if line and not line.startswith("import")]) <= 15
@@ -192,6 +192,28 @@ def test_the_script_in_the_readme_runs(tmp_path):
     )
     assert result.stdout.strip().endswith("True")
     assert (tmp_path / "digits.png").stat().st_size > 10_000
+
+
+def test_the_loss_of_ones_own_in_the_readme_trains(tmp_path):
+    section = README.split("\n## In your own script\n")[1].split("\n## ")[0]
+    script = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    script += """
+import numpy as np
+model = PulledVAE(vae.build_encoder(36, (4,)), vae.build_decoder(2, (4,), 36))
+model.compile()
+print(sorted(model.fit(np.zeros((8, 36)), verbose=0).history))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert "'length_loss'" in result.stdout
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    before, _, rest = README.partition("\n## The public names\n")
+    assert len((before + rest.partition("\n## ")[2]).split()) <= 1400
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
 
 
 def test_the_readme_names_every_public_name():
@@ -203,7 +225,7 @@ def test_the_readme_names_every_public_name():
 
 def test_the_numbers_and_the_picture_in_the_readme_are_those_of_the_committed_run(committed):
     text = text_of(committed)
-    section = README.split("\n## What to expect\n")[1].split("\n## ")[0]
+    section = README.split("\n## Run it\n")[0]
     loss = re.search(r"test loss (\S+) = reconstruction (\S+) \+ KL (\S+) nats", text)
     for number in loss.groups():
         assert number in section
