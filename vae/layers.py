@@ -1,9 +1,9 @@
 """The sampling step of a variational autoencoder, as a Keras layer.
 
-The encoder answers an image with a Gaussian: a mean, z_mean, and a spread, sigma = exp(z_log_sigma), for
-each latent dimension. The decoder gets a draw z from it. But a draw has no derivative, so no gradient of
-the loss could reach the encoder's weights. The reparameterisation trick (Kingma & Welling 2014, arXiv
-1312.6114, section 2.4) draws epsilon from N(0, I), which depends on no weight, and computes z = z_mean +
+The encoder answers an image with a Gaussian: a mean, z_mean, and a spread, sigma = exp(z_log_sigma), for each
+latent dimension. The decoder gets a draw z from it. But a draw has no derivative, so no gradient of the
+reconstruction loss could reach the encoder's weights. The reparameterisation trick (Kingma & Welling 2014,
+arXiv 1312.6114, section 2.4) draws epsilon from N(0, I), which depends on no weight, and computes z = z_mean +
 sigma * epsilon: the same distribution, and a plain function of what the encoder gives.
 """
 
@@ -67,7 +67,7 @@ def clip_log_sigma(z_log_sigma: Tensor) -> Tensor:
     Forward: the clipped value. Backward: the gradient passes as if nothing were clipped
     (straight-through). A plain clip has no gradient outside its limits, and a run that once overshot
     them (Adam at 0.05 does) would stay there for good. An encoder of your own is safe without it as long
-    as its z_log_sigma stays small.
+    as its z_log_sigma stays below about 40.
     """
     clipped = keras.ops.clip(z_log_sigma, -LOG_SIGMA_LIMIT, LOG_SIGMA_LIMIT)  # (batch, latent_dim)
     zero_with_gradient = z_log_sigma - keras.ops.stop_gradient(z_log_sigma)  # (batch, latent_dim)
@@ -81,9 +81,9 @@ class Sampling(SeededLambda):
     z = z_mean + exp(z_log_sigma) * epsilon, with epsilon ~ N(0, I) drawn anew at every call, in
     training and in inference (Kingma & Welling 2014, arXiv 1312.6114, section 2.4).
 
-    A Lambda layer makes a layer of a function: it has no `call` of its own, and calls the function that
-    it wraps, here `sample_z`. The layer owns the generator of its noise, so that each call gets fresh
-    noise on every backend, also where it is compiled, and a run can be repeated.
+    A Lambda layer makes a layer of a function, so there is no `call` here: Lambda's calls `sample_z`, with
+    the inputs and the generator of the noise that the layer owns. So each call gets fresh noise on every
+    backend, also where it is compiled, and a run can be repeated.
 
     Args:
         seed: A whole number from 0 up, or None to take one from `keras.utils.set_random_seed`.

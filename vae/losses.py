@@ -8,9 +8,10 @@ exp(z_log_sigma) (Kingma & Welling 2014, arXiv 1312.6114, section 2.2, appendix 
     KL divergence       = 1/2 * sum over the L dimensions of (z_mean^2 + sigma^2 - 1 - 2 * z_log_sigma)
     loss                = reconstruction loss + beta * KL divergence
 
-Sums over pixels and over latent dimensions, a mean over images: so probability theory weighs the two terms,
-if each pixel is a Gaussian of variance 1/2 around y, which is our choice. A mean over pixels instead is the
-same as beta = D: the KL term would win, and every image would decode to the same grey one.
+Sums over pixels and over latent dimensions, a mean over images: these are the weights that the bound on
+log p(x) itself prescribes (see model.py), given that we model each pixel as a Gaussian of variance 1/2
+around y. A mean over pixels instead is the same as beta = D: the KL term would win, and every image would
+decode to the same grey one.
 
 A nat is the unit of information with the natural logarithm: 1 nat = 1.44 bits. The squared error plus the
 constant (D/2) * log(pi) is the negative log-likelihood of that Gaussian in nats. So with beta = 1, and on
@@ -57,8 +58,8 @@ def kl_divergence(z_mean: Tensor, z_log_sigma: Tensor) -> Tensor:
     # sigma^2 - 1 - log(sigma^2), written so that near sigma = 1 little cancels; what rounding leaves below
     # zero is cut off.
     log_variance = 2.0 * z_log_sigma
-    spread = ops.maximum(ops.expm1(log_variance) - log_variance, 0.0)
-    return 0.5 * ops.sum(ops.square(z_mean) + spread, axis=-1)  # (batch,)
+    sigma_part = ops.maximum(ops.expm1(log_variance) - log_variance, 0.0)
+    return 0.5 * ops.sum(ops.square(z_mean) + sigma_part, axis=-1)  # (batch,)
 
 
 @keras.saving.register_keras_serializable(package="vae")
@@ -148,10 +149,11 @@ def vae_loss(
 ) -> Tensor:
     """Return reconstruction loss + beta * KL divergence, the KL + MSE loss of a VAE, one number per image.
 
-    `VAE.fit` lowers the mean of this over images, by the same code (with another `reconstruction`, the
-    first term is that one). With beta = 1 it estimates the negative ELBO, up to an added constant (Kingma
-    & Welling 2014, arXiv 1312.6114, equation 10). A larger beta brings each Gaussian closer to the prior
-    and blurs the reconstructions; a smaller one does the reverse (Higgins et al. 2017, beta-VAE).
+    `VAE.fit` lowers the mean of this over images, by the same code (a VAE built with
+    `reconstruction="bernoulli"` has that loss as its first term). With beta = 1 it estimates the negative
+    ELBO, up to an added constant (Kingma & Welling 2014, arXiv 1312.6114, equation 10). A larger beta
+    brings each Gaussian closer to the prior and blurs the reconstructions; a smaller one does the reverse
+    (Higgins et al. 2017, beta-VAE).
 
     Args:
         x: Images, shape (batch, ...), floats in [0, 1].

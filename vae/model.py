@@ -3,7 +3,12 @@
 An autoencoder squeezes an image x into a few numbers, its code, and draws it again from them. A VAE makes a
 model of the images out of it, from which new ones can be drawn (Kingma & Welling 2014, arXiv 1312.6114).
 The model says: draw z from the prior N(0, I), then x around decode(z). That gives each image a probability
-p(x), but an integral over all z, which nobody can compute. So a bound of it is lowered instead:
+p(x), an integral over all z that nobody can compute. But for any Gaussian q(z|x)
+
+    -log p(x)  <=  E_q[-log p(x|z)] + KL(q(z|x) || N(0, I)),
+
+and the closer q is to the true p(z|x), the closer the two sides. The right side can be computed: its first
+part is the reconstruction loss, up to an added constant. So that is what training lowers:
 
 - Why sample? The encoder answers an image with a Gaussian q(z|x), the z that it may have come from, and the
   decoder gets a draw z from it. So every point near z_mean has to decode to the image.
@@ -13,15 +18,15 @@ p(x), but an integral over all z, which nobody can compute. So a bound of it is 
   cannot be told apart. beta sets the balance.
 - Why N(0, I)? Any simple distribution would do. From this one it is easy to draw, and then a new image is
   decode(z); and the KL divergence to it is a short formula.
-- With beta = 1, and on average over the draws, the sum of the two terms is, up to an added constant, an
-  upper bound of -log p(x) in nats, the bits of natural logarithms: how surprising the model finds the
-  image.
+- Both terms are in nats (1 nat = 1.44 bits). Their sum is the bound above where beta = 1, and one draw of z
+  an estimate of the expectation.
 
 The two classes differ in what stands here. What they share is `ImageModel`'s: `fit` makes batches, and
 Keras's training step calls its `compute_loss`. That asks `loss_terms`, below, for the terms, each (batch,),
 and `term_weights` for their weights (1 where none is given), adds them up and takes the mean over the
 batch. `call` has no part in the loss: it is what `predict` computes. To add a term, override `loss_terms`
-and return one more tensor (batch,) under a name of its own: history, progress and `evaluate` show it.
+and return one more tensor (batch,) under a name of its own: history, progress and `evaluate` show its mean,
+before it is weighed. The x that it gets are floats in [0, 1], in the encoder's input shape.
 `decode` and `codes_of_images` run a network on arrays, in large batches; `codes_of_batch` runs it inside a
 Keras call.
 """
@@ -53,12 +58,12 @@ class Autoencoder(ImageModel):
     Args:
         encoder: A `keras.Model` from images to codes, (batch, latent_dim).
         decoder: A `keras.Model` from (batch, latent_dim) to the encoder's input shape.
-        reconstruction: As of `VAE`.
+        reconstruction: See `VAE`.
         **kwargs: `name` and the like, as for any Keras model.
 
     Raises:
         TypeError: `encoder` or `decoder` is no Keras model.
-        ValueError: The two do not fit together, or `reconstruction` is none.
+        ValueError: The two do not fit together, or `reconstruction` is not one that `VAE` takes.
 
     Example:
         >>> import numpy as np, vae
@@ -106,7 +111,7 @@ class Autoencoder(ImageModel):
             >>> vae.build_autoencoder().encode(np.zeros((3, 784))).shape
             (3, 2)
         """
-        (codes,) = self.codes_of_images(x)  # (n, latent_dim)
+        (codes,) = self.codes_of_images(x)  # a list of one: (n, latent_dim)
         return codes
 
 
@@ -123,8 +128,8 @@ class VAE(ImageModel):
     `fit(x, x)` mean the same. What methods raise about images is said in `ImageModel`.
 
     Args:
-        encoder: A `keras.Model` with the outputs [z_mean, z_log_sigma, z], each (batch, latent_dim);
-            z_log_sigma is the logarithm of sigma, not of sigma^2.
+        encoder: A functional `keras.Model` with the outputs [z_mean, z_log_sigma, z], each (batch,
+            latent_dim); z_log_sigma is the logarithm of sigma, not of sigma^2.
         decoder: A `keras.Model` from (batch, latent_dim) to the encoder's input shape.
         beta: Weight of the KL term, 0 or more. May be set at any time, also by a callback.
         reconstruction: The other term: "mse", the squared error summed over pixels
@@ -158,6 +163,7 @@ class VAE(ImageModel):
         check_networks(encoder, decoder, ("z_mean", "z_log_sigma", "z"))
         without_draw = keras.Model(encoder.input, encoder.outputs[:2], name="Mean-Encoder-Model")
         kwargs = {"name": "VAE-Model", **kwargs}
+        # What `encode` and `call` run is the encoder without its draw.
         super().__init__(encoder, decoder, reconstruction, code_network=without_draw, **kwargs)
         self._beta = keras.Variable(
             check_non_negative("beta", beta), trainable=False, dtype="float32", name="beta"
@@ -184,8 +190,8 @@ class VAE(ImageModel):
     ) -> dict[str, Tensor]:
         """Return reconstruction loss and KL divergence of each image.
 
-        `epsilon` is noise to take in place of a draw, as `losses_per_image` may ask; a subclass that has
-        no use for it may leave it out.
+        `epsilon` is noise to take in place of a draw, as `losses_per_image(x, epsilon)` asks; a subclass
+        that leaves it out can only not be asked so.
         """
         z_mean, z_log_sigma, z = self.encoder(x, training=training)  # three times (batch, latent_dim)
         if epsilon is not None:
