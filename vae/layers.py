@@ -3,8 +3,8 @@
 The encoder answers an image with a Gaussian: a mean, z_mean, and a spread, sigma = exp(z_log_sigma), for each
 latent dimension. The decoder gets a draw z from it. But a draw has no derivative, so no gradient of the
 reconstruction loss could reach the encoder's weights. The reparameterisation trick (Kingma & Welling 2014,
-arXiv 1312.6114, section 2.4) draws epsilon from N(0, I), which depends on no weight, and computes z = z_mean +
-sigma * epsilon: the same distribution, and a plain function of what the encoder gives.
+arXiv 1312.6114, section 2.4) draws epsilon from N(0, I), which depends on no weight, and computes z = z_mean
++ sigma * epsilon: the same distribution, and a plain function of what the encoder gives.
 """
 
 from typing import Any
