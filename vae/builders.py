@@ -13,10 +13,10 @@ from vae._keras import Tensor, keras
 from vae.layers import Sampling, clip_log_sigma
 from vae.model import Autoencoder
 
-# Not ReLU: in a layer of 8 units, one that dies takes an eighth of the layer with it, and some seeds
-# then end 3 nats per image behind the others.
+# Of the hidden layers. Not ReLU: in a layer of 8 units, one that dies takes an eighth of the layer with it,
+# and some seeds then end 3 nats per image behind the others.
 ACTIVATION = "silu"
-INITIALIZER = "he_normal"
+INITIALIZER = "he_normal"  # the linear heads and the output layer keep Keras's own, "glorot_uniform"
 
 
 def hidden_layers(x: Tensor, units: Sequence[int], name: str, **options: Any) -> Tensor:
@@ -26,14 +26,11 @@ def hidden_layers(x: Tensor, units: Sequence[int], name: str, **options: Any) ->
     return x
 
 
-def gaussian_heads(x: Tensor, latent_dim: int, initializer: Any, seed: int | None) -> list[Tensor]:
+def gaussian_heads(x: Tensor, latent_dim: int, seed: int | None) -> list[Tensor]:
     """The three outputs of a VAE's encoder: a Gaussian, as z_mean and z_log_sigma, and a draw z from it."""
     size = check_positive_int("latent_dim", latent_dim)
-    z_mean = keras.layers.Dense(size, name="Z-Mean", kernel_initializer=initializer)(x)
-    log_sigma_head = keras.layers.Dense(
-        size, activation=clip_log_sigma, name="Z-Log-Sigma", kernel_initializer=initializer
-    )
-    z_log_sigma = log_sigma_head(x)
+    z_mean = keras.layers.Dense(size, name="Z-Mean")(x)  # (batch, latent_dim)
+    z_log_sigma = keras.layers.Dense(size, activation=clip_log_sigma, name="Z-Log-Sigma")(x)  # likewise
     z = Sampling(seed, name="Z-Sampling-Layer")([z_mean, z_log_sigma])
     return [z_mean, z_log_sigma, z]  # three times (batch, latent_dim)
 
@@ -51,14 +48,14 @@ def build_encoder(
     """Build the encoder q(z|x): image -> [z_mean, z_log_sigma, z].
 
     Kingma & Welling 2014 (arXiv 1312.6114), appendix C.2: a dense network with two heads, of which the
-    second is clipped to [-15, 15], followed by the sampling layer.
+    second is clipped to [-15, 2], followed by the sampling layer.
 
     Args:
         input_dim: Pixels of a flattened image.
         hidden_units: Sizes of the hidden layers, first to last.
         latent_dim: Size of the latent space.
         activation: Of the hidden layers: a Keras name or callable.
-        kernel_initializer: Of every layer: a Keras name or initializer.
+        kernel_initializer: Of the hidden layers: a Keras name or initializer.
         seed: Of the sampling noise; None takes one from `keras.utils.set_random_seed`.
         name: Name of the model.
 
@@ -78,7 +75,7 @@ def build_encoder(
     options = {"activation": activation, "kernel_initializer": kernel_initializer}
     image = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
     hidden = hidden_layers(image, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
-    outputs = gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
+    outputs = gaussian_heads(hidden, latent_dim, seed)  # three times (batch, latent_dim)
     return keras.Model(image, outputs, name=name)
 
 
@@ -102,7 +99,7 @@ def build_decoder(
         output_dim: Pixels of a flattened image.
         activation: Of the hidden layers: a Keras name or callable.
         output_activation: Of the last layer, likewise.
-        kernel_initializer: Of every layer: a Keras name or initializer.
+        kernel_initializer: Of the hidden layers: a Keras name or initializer.
         name: Name of the model.
 
     Returns:
@@ -124,9 +121,8 @@ def build_decoder(
     size = check_positive_int("output_dim", output_dim)
     z = keras.Input((check_positive_int("latent_dim", latent_dim),), name="Decoder-Input-Layer")
     hidden = hidden_layers(z, hidden_units, "Decoder-Hidden-Layer", **options)  # (batch, last of them)
-    options = {**options, "activation": output_activation}
-    image = keras.layers.Dense(size, name="Decoder-Output-Layer", **options)(hidden)  # (batch, output_dim)
-    return keras.Model(z, image, name=name)
+    output = keras.layers.Dense(size, activation=output_activation, name="Decoder-Output-Layer")
+    return keras.Model(z, output(hidden), name=name)  # (batch, output_dim)
 
 
 def build_conv_encoder(
@@ -152,7 +148,7 @@ def build_conv_encoder(
         latent_dim: Size of the latent space.
         hidden_units: Sizes of the dense layers between convolutions and heads.
         activation: Of the hidden layers: a Keras name or callable.
-        kernel_initializer: Of every layer: a Keras name or initializer.
+        kernel_initializer: Of the hidden layers: a Keras name or initializer.
         seed: Of the sampling noise; None takes one from `keras.utils.set_random_seed`.
         name: Name of the model.
 
@@ -177,7 +173,7 @@ def build_conv_encoder(
         x = layer(x)  # (batch, rows, columns, size): half as many rows and columns each time
     x = keras.layers.Flatten(name="Encoder-Flatten-Layer")(x)  # (batch, rows * columns * size)
     hidden = hidden_layers(x, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
-    outputs = gaussian_heads(hidden, latent_dim, kernel_initializer, seed)  # three times (batch, latent_dim)
+    outputs = gaussian_heads(hidden, latent_dim, seed)  # three times (batch, latent_dim)
     return keras.Model(image, outputs, name=name)
 
 
@@ -206,7 +202,7 @@ def build_conv_decoder(
         hidden_units: Sizes of dense layers before the one that lays out the image.
         activation: Of the hidden layers: a Keras name or callable.
         output_activation: Of the last layer, likewise.
-        kernel_initializer: Of every layer: a Keras name or initializer.
+        kernel_initializer: Of the hidden layers: a Keras name or initializer.
         name: Name of the model.
 
     Returns:
@@ -243,9 +239,10 @@ def build_conv_decoder(
     excess = ((0, x.shape[1] - height), (0, x.shape[2] - width))
     if excess != ((0, 0), (0, 0)):
         x = keras.layers.Cropping2D(excess, name="Decoder-Cropping-Layer")(x)  # (batch, height, width, size)
-    options = {**options, "activation": output_activation}
-    last = keras.layers.Conv2D(channels, 3, 1, "same", name="Decoder-Output-Layer", **options)
-    return keras.Model(z, last(x), name=name)  # (batch, height, width, channels)
+    output = keras.layers.Conv2D(
+        channels, 3, 1, "same", activation=output_activation, name="Decoder-Output-Layer"
+    )
+    return keras.Model(z, output(x), name=name)  # (batch, height, width, channels)
 
 
 def build_autoencoder(
@@ -270,7 +267,7 @@ def build_autoencoder(
         latent_dim: Size of the code.
         activation: Of the hidden layers: a Keras name or callable.
         output_activation: Of the last layer, likewise.
-        kernel_initializer: Of every layer: a Keras name or initializer.
+        kernel_initializer: Of the hidden layers: a Keras name or initializer.
         name: Name of the model.
 
     Returns:
@@ -290,7 +287,7 @@ def build_autoencoder(
     units, size = check_units("hidden_units", hidden_units), check_positive_int("latent_dim", latent_dim)
     image = keras.Input((check_positive_int("input_dim", input_dim),), name="Encoder-Input-Layer")
     hidden = hidden_layers(image, units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
-    code = keras.layers.Dense(size, name="Z-Code", kernel_initializer=kernel_initializer)(hidden)
-    encoder = keras.Model(image, code, name="Encoder-Model")  # code: (batch, latent_dim)
+    code = keras.layers.Dense(size, name="Z-Code")(hidden)  # (batch, latent_dim)
+    encoder = keras.Model(image, code, name="Encoder-Model")
     decoder = build_decoder(size, units[::-1], input_dim, output_activation=output_activation, **options)
     return Autoencoder(encoder, decoder, name=name)

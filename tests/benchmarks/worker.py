@@ -85,7 +85,7 @@ def floor(batch_size):
         x = h = x.astype("float32") / 255
         for layer in weights[:3]:
             h = jax.nn.silu(dense(h, layer))
-        mean, log_sigma = dense(h, weights[3]), jnp.clip(dense(h, weights[4]), -15, 15)
+        mean, log_sigma = dense(h, weights[3]), jnp.clip(dense(h, weights[4]), -15, 2)
         h = mean + jnp.exp(log_sigma) * jax.random.normal(key, mean.shape)
         for layer in weights[5:8]:
             h = jax.nn.silu(dense(h, layer))
@@ -135,7 +135,7 @@ def eager_torch(batch_size):
         for rows in torch.randperm(len(x)).split(batch_size):
             batch = x[rows]
             hidden = body(batch)
-            mean, log_sigma = heads[0](hidden), heads[1](hidden).clamp(-15, 15)
+            mean, log_sigma = heads[0](hidden), heads[1](hidden).clamp(-15, 2)
             reconstruction = decoder(mean + log_sigma.exp() * torch.randn_like(mean))
             kl = 0.5 * (mean**2 + torch.expm1(2 * log_sigma) - 2 * log_sigma).sum()
             loss = (((batch - reconstruction) ** 2).sum() + kl) / len(batch)
