@@ -24,8 +24,14 @@ from vae._terminal import on_terminal
 from vae.files import ModelFileError
 from vae.files.atomic import sweep, write_whole
 from vae.runs.distribution import checksum_of_rows, is_first_process
+from vae.training.recipe import RECIPE
 
-_NAMES = {"name", "inbound_nodes", "input_layers", "output_layers"}  # Keras counts these up in a process
+# What a run has no need to have in common with the one that it continues: names, which Keras counts up in a
+# process, and how weights begin.
+_EITHER_WAY = {
+    *("name", "inbound_nodes", "input_layers", "output_layers"),
+    *("kernel_initializer", "bias_initializer"),
+}
 
 
 class Checkpoint(keras.callbacks.History):
@@ -188,13 +194,9 @@ def describe_data(x: Any) -> Any:
 def describe_model(model: Any) -> dict[str, Any]:
     """Return what the run makes of a model besides its weights: its config and how it was compiled."""
     described: dict[str, Any] = {"model": model.get_config(), "compile": model.get_compile_config()}
-    return _without_names(json.loads(json.dumps(described, default=str)))
-
-
-def _without_names(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_names(item) for key, item in value.items() if key not in _NAMES}
-    return [_without_names(item) for item in value] if isinstance(value, list) else value
+    if described["compile"].get("optimizer") is None:
+        described["recipe"] = RECIPE._asdict()
+    return dict(json.loads(json.dumps(described, default=str)))
 
 
 def _checked_folder(folder: Any) -> Path:
@@ -221,7 +223,8 @@ def _as_json(value: Any) -> Any:
 def _difference(kept: Any, given: Any, place: str = "") -> str:
     """Return where two settings first differ, and how; "" where they do not."""
     if isinstance(kept, dict) and isinstance(given, dict):
-        pairs = [(key, kept.get(key), given.get(key)) for key in {**kept, **given}]
+        keys = [key for key in {**kept, **given} if key not in _EITHER_WAY]
+        pairs = [(key, kept.get(key), given.get(key)) for key in keys]
     elif isinstance(kept, list) and isinstance(given, list) and len(kept) == len(given):
         pairs = [(i, *pair) for i, pair in enumerate(zip(kept, given, strict=True))]
     else:
