@@ -81,7 +81,7 @@ def _target(out: Path | None, default: Path) -> Path:
 _data_option = partial(click.option, "--data", type=_data, metavar="DATA")
 _out_option = partial(click.option, "--out", type=click.Path(dir_okay=False, path_type=Path))
 _COUNT, _LATENT_DIM, _SEED = click.IntRange(1), click.IntRange(1, 1024), click.IntRange(0, 2**32 - 1)
-_LOSSES, _COLORS = click.Choice(["mse", "bernoulli"]), click.Choice(["grayscale", "rgb"])
+_LOSSES, _COLORS = click.Choice(["mse", "bernoulli", "gaussian"]), click.Choice(["grayscale", "rgb"])
 _NEW_RUN = click.Path(path_type=RunFolder)
 _RUN = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=RunFolder))
 

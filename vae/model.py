@@ -133,14 +133,17 @@ class VAE(ImageModel):
         decoder: A `keras.Model` from (batch, latent_dim) to the encoder's input shape.
         beta: Weight of the KL term, 0 or more. May be set at any time, also by a callback.
         reconstruction: The other term: "mse", the squared error summed over pixels
-            (`reconstruction_loss`); "bernoulli", the binary cross-entropy (`bernoulli_loss`); or a function
-            of (x, reconstruction) that returns (batch,), registered with Keras if the model is to be saved.
+            (`reconstruction_loss`); "bernoulli", the binary cross-entropy (`bernoulli_loss`); "gaussian",
+            of which one sigma of all pixels is learned, so that beta = 1 needs no second guess (Rybkin et
+            al. 2021, arXiv 2006.13202): it fits the images better than "mse", but draws worse ones; or a
+            function of (x, reconstruction) that returns (batch,), registered with Keras if the model is to
+            be saved.
         **kwargs: `name` and the like, as for any Keras model.
 
     Raises:
         TypeError: `encoder` or `decoder` is no Keras model.
         ValueError: The two do not fit together, `beta` is negative or not finite, or
-            `reconstruction` is none of the three.
+            `reconstruction` is none of the four.
 
     Example:
         >>> import numpy as np, vae

@@ -24,9 +24,9 @@ def elbo(model: VAE, x: Images, n_samples: int = 1, seed: int | None = None) -> 
 
     Kingma & Welling 2014 (arXiv 1312.6114), equation 3. beta stays out: it belongs to training. For
     "mse" p(x|z) is a Gaussian of variance 1/2 around the decoded image, so that the bound is
-    -(reconstruction + KL) - (D/2) log(pi) with D pixels, a density. For "bernoulli" it is
-    -(reconstruction + KL), and a likelihood only of black-and-white images; for a function of your own
-    likewise, if that is a negative log-likelihood in nats.
+    -(reconstruction + KL) - (D/2) log(pi) with D pixels, a density. For the others it is
+    -(reconstruction + KL): for "gaussian" a density; for "bernoulli" a likelihood, but only of
+    black-and-white images; for a function of your own, if that is a negative log-likelihood in nats.
 
     Args:
         model: A `VAE`.

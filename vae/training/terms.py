@@ -1,11 +1,41 @@
-"""The terms of a loss: their names and shapes, found without computing anything."""
+"""The terms of a loss: which there are, found without computing anything; and one that learns."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from vae._keras import Tensor, keras
-from vae.losses import RECONSTRUCTION_LOSSES
+from vae.losses import RECONSTRUCTION_LOSSES, reconstruction_loss
+
+
+class CalibratedGaussian(keras.layers.Layer):
+    """-log N(x; reconstruction, sigma^2) of each image, (batch,), with one sigma for all pixels, learned.
+
+    Rybkin et al. 2021 (arXiv 2006.13202), section 3. A density in nats, all constants in it; so it may be
+    below 0. sigma starts at sqrt(1/2), where this is the squared error and (D/2) log(pi) for D pixels.
+    """
+
+    def __init__(self) -> None:
+        # In the full float type also where the networks have less: a sum over pixels would overflow.
+        super().__init__(name="Pixel-Gaussian", dtype=keras.config.floatx(), autocast=False)
+        start = keras.initializers.Constant(-0.5 * math.log(2))
+        self.log_sigma = self.add_weight(shape=(), initializer=start, name="log_sigma")
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of a pixel, where black is 0 and white 1."""
+        return float(keras.ops.convert_to_numpy(keras.ops.exp(self.log_sigma.value)))
+
+    def call(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return one number an image."""
+        squared_error = reconstruction_loss(x, reconstruction)  # (batch,)
+        pixels = math.prod(x.shape[1:])
+        constant = pixels * (self.log_sigma + 0.5 * math.log(2 * math.pi))
+        return 0.5 * squared_error * keras.ops.exp(-2 * self.log_sigma) + constant  # (batch,)
+
+
+LEARNED_LOSSES = {"gaussian": CalibratedGaussian}
 
 
 class _Traced(keras.Operation):
@@ -51,9 +81,10 @@ def reconstruction_term(reconstruction: Any, image_shape: Any) -> Callable[[Tens
     """
     if isinstance(reconstruction, str) and reconstruction in RECONSTRUCTION_LOSSES:
         return RECONSTRUCTION_LOSSES[reconstruction]
-    wanted = (
-        "reconstruction must be 'mse', 'bernoulli' or a function of (x, reconstruction) that returns (batch,)"
-    )
+    if isinstance(reconstruction, str) and reconstruction in LEARNED_LOSSES:
+        return LEARNED_LOSSES[reconstruction]()
+    names = ", ".join(map(repr, (*RECONSTRUCTION_LOSSES, *LEARNED_LOSSES)))
+    wanted = f"reconstruction must be {names} or a function of (x, reconstruction) that returns (batch,)"
     if not callable(reconstruction):
         raise ValueError(f"{wanted}; got {reconstruction!r}.")
     try:
