@@ -161,7 +161,7 @@ EITHER_MODELS = st.one_of(MODELS, st.builds(shared_autoencoder))
 ANY_MODELS = st.one_of(
     EITHER_MODELS, st.sampled_from(["encoder", "decoder"]).map(lambda part: getattr(shared_vae(), part))
 )
-RECONSTRUCTIONS = st.sampled_from(["mse", "bernoulli", vae.bernoulli_loss])
+RECONSTRUCTIONS = st.sampled_from(["mse", "bernoulli", "gaussian", vae.bernoulli_loss])
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:hypothesis")  # casts of what it draws
@@ -315,6 +315,7 @@ COSTLY = {
     },
     "VAE.train_on_batch": {"x": IMAGES, "y": st.none()},
     "VAE.test_on_batch": {"x": IMAGES, "y": st.none()},
+    "anomaly_score": {"model": MODELS, "x": IMAGES, "n_samples": SIZES, "seed": SEEDS},
     "elbo": {"model": MODELS, "x": IMAGES, "n_samples": SIZES, "seed": SEEDS},
     "log_likelihood": {"model": MODELS, "x": IMAGES, "n_samples": SIZES, "seed": SEEDS},
     "SampleQuality": {

@@ -15,6 +15,7 @@ from .data.mnist import DatasetIntegrityError, DatasetUnavailableError, load_mni
 from .evaluation import (
     SampleQuality,
     active_units,
+    anomaly_score,
     elbo,
     frechet_distance,
     log_likelihood,
@@ -50,6 +51,7 @@ __all__ = [
     "Sampling",
     "TrainingFilm",
     "active_units",
+    "anomaly_score",
     "bernoulli_loss",
     "build_autoencoder",
     "build_conv_decoder",

@@ -3,6 +3,8 @@ import math
 import keras
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
+from sklearn.metrics import roc_auc_score
 from tiny import PIXELS, X, shared_autoencoder, shared_vae, tiny_vae
 
 import vae
@@ -65,7 +67,7 @@ def test_the_elbo_is_the_bound_of_one_draw_on_average(linear):
     assert np.all(elbo < exact + 0.05)
 
 
-@pytest.mark.parametrize("reconstruction", ["mse", "bernoulli"])
+@pytest.mark.parametrize("reconstruction", ["mse", "bernoulli", "gaussian"])
 def test_the_elbo_is_the_loss_of_the_model(reconstruction):
     model = tiny_vae(reconstruction=reconstruction)
     model.encoder.get_layer("Z-Log-Sigma").set_weights([np.zeros((8, 2)), np.full(2, -15.0)])
@@ -77,6 +79,41 @@ def test_the_elbo_is_the_loss_of_the_model(reconstruction):
 def test_the_elbo_takes_a_function_of_ones_own_for_a_negative_log_likelihood():
     model, twin = tiny_vae(reconstruction=vae.bernoulli_loss), tiny_vae(reconstruction="bernoulli")
     np.testing.assert_array_equal(vae.elbo(model, X, seed=0), vae.elbo(twin, X, seed=0))
+
+
+def test_the_learned_gaussian_has_the_likelihood_of_the_fixed_one_where_it_starts(linear):
+    model, x, _ = linear
+    twin = vae.VAE(model.encoder, model.decoder, reconstruction="gaussian")
+    for bound in (vae.elbo, vae.log_likelihood):
+        np.testing.assert_allclose(bound(twin, x, 50, seed=0), bound(model, x, 50, seed=0), rtol=1e-5)
+    twin.reconstruction_loss.log_sigma.assign(np.log(2.0))
+    assert not np.allclose(vae.elbo(twin, x, 50, seed=0), vae.elbo(model, x, 50, seed=0), rtol=0.01)
+
+
+def letters():
+    """The alphabet, as large and as bright as the digits."""
+    pictures = []
+    for letter in "ABCDEFGHJKLMNPQRTUVWXYZ":
+        picture = Image.new("L", (28, 28))
+        ImageDraw.Draw(picture).text((14, 14), letter, 255, ImageFont.load_default(26), anchor="mm")
+        pictures.append(np.asarray(picture))
+    return np.stack(pictures)
+
+
+def test_strange_images_have_a_higher_anomaly_score(digits):
+    keras.utils.set_random_seed(0)
+    model = vae.VAE(vae.build_encoder(hidden_units=(64,)), vae.build_decoder(hidden_units=(64,)))
+    model.compile()
+    model.fit(digits.x_train, epochs=60, verbose=0)
+    clean = vae.anomaly_score(model, digits.x_test, seed=0)
+    np.testing.assert_allclose(clean, -vae.elbo(model, digits.x_test, 16, seed=0))
+    noise = np.random.default_rng(0).integers(0, 256, (100, 28, 28), dtype=np.uint8)
+    for strange, least in ((noise, 0.999), (letters(), 0.95)):
+        scores = vae.anomaly_score(model, strange, seed=0)
+        kinds = np.repeat([0, 1], [len(clean), len(strange)])
+        assert roc_auc_score(kinds, np.concatenate([clean, scores])) > least
+    threshold = np.quantile(vae.anomaly_score(model, digits.x_train, seed=0), 0.99)
+    assert np.mean(clean > threshold) < 0.1
 
 
 def test_likelihoods_repeat_with_a_seed_whatever_the_blocks(monkeypatch):

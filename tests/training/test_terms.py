@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny import BOTH, TERMS, X, fit, noise_of, tiny_vae
+from tiny import BOTH, PIXELS, TERMS, X, fit, noise_of, tiny_vae
 
 import vae
 from vae.losses import vae_loss_terms
@@ -83,6 +83,67 @@ def test_the_reason_why_a_function_fails_is_given():
 def test_what_is_neither_a_name_nor_a_function_is_refused(make, reconstruction):
     with pytest.raises(ValueError, match=r"reconstruction must be 'mse'.*; got"):
         make(reconstruction=reconstruction)
+
+
+# VAE(reconstruction="gaussian"): a spread that is learned
+
+HALF = np.sqrt(0.5)  # where sigma starts
+
+
+def log_density(x, mean, sigma):
+    return (-0.5 * ((x - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+
+
+@pytest.mark.parametrize("sigma", [HALF, 0.2, 3.0])
+def test_the_gaussian_is_a_density_with_all_its_constants(sigma):
+    model = tiny_vae(reconstruction="gaussian")
+    assert model.reconstruction_loss.sigma == pytest.approx(HALF)
+    model.reconstruction_loss.log_sigma.assign(np.log(sigma))
+    reconstruction, _ = model.losses_per_image(X, np.zeros((16, 2)))
+    np.testing.assert_allclose(reconstruction, -log_density(X, model.reconstruct(X), sigma), rtol=1e-5)
+
+
+def test_the_gaussian_starts_as_the_squared_error_and_its_constant():
+    noise = np.random.default_rng(0).standard_normal((16, 2)).astype("float32")
+    start, plain = (
+        tiny_vae(reconstruction=name).losses_per_image(X, noise)[0] for name in ("gaussian", "mse")
+    )
+    np.testing.assert_allclose(start, plain + PIXELS / 2 * np.log(np.pi), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_the_spread_ends_at_the_error_that_is_left(make):
+    model = make(reconstruction="gaussian")
+    model.encoder.trainable = model.decoder.trainable = False
+    head = "Z-Log-Sigma" if make is tiny_vae else "Z-Code"
+    head = model.encoder.get_layer(head)
+    head.set_weights([np.zeros((8, 2)), np.full(2, -15.0 if make is tiny_vae else 0.0)])  # no noise
+    model.compile(keras.optimizers.Adam(0.05))
+    history = fit(model, epochs=60)
+    error = np.sqrt(np.mean((X - model.reconstruct(X)) ** 2))
+    assert model.reconstruction_loss.sigma == pytest.approx(error, rel=0.02)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+@pytest.fixture(params=["float32", "mixed_float16"])
+def _policy(request):
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("_policy")
+def test_the_spread_is_trained_saved_and_loaded(tmp_path):
+    model = tiny_vae(reconstruction="gaussian")
+    fit(model, epochs=15)  # in float16, Keras leaves out the first steps, until it has found a scale
+    assert model.reconstruction_loss.sigma != pytest.approx(HALF, rel=1e-4)
+    model.save(tmp_path / "model.keras")
+    loaded = vae.load_model(tmp_path / "model.keras")
+    assert loaded.reconstruction_loss.sigma == model.reconstruction_loss.sigma
+    noise = np.zeros((16, 2), "float32")
+    for one, other in zip(loaded.losses_per_image(X, noise), model.losses_per_image(X, noise), strict=True):
+        np.testing.assert_array_equal(one, other)
+    fit(loaded)
 
 
 # A third term

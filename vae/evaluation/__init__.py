@@ -1,11 +1,12 @@
 """How good a model is, in numbers: likelihoods, measures of the latent space and of generated images."""
 
-from vae.evaluation.likelihoods import elbo, log_likelihood
+from vae.evaluation.likelihoods import anomaly_score, elbo, log_likelihood
 from vae.evaluation.measures import SampleQuality, active_units, frechet_distance, nearest_neighbor_accuracy
 
 __all__ = [
     "SampleQuality",
     "active_units",
+    "anomaly_score",
     "elbo",
     "frechet_distance",
     "log_likelihood",

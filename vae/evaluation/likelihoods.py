@@ -87,6 +87,38 @@ def log_likelihood(model: VAE, x: Images, n_samples: int = 1000, seed: int | Non
     return sums - math.log(n_samples)
 
 
+def anomaly_score(model: VAE, x: Images, n_samples: int = 16, seed: int | None = None) -> np.ndarray:
+    """Return how badly the model explains each image, in nats: its negative ELBO, higher is stranger.
+
+    A threshold is a quantile of the scores of clean images that the model was not trained on, as below: one
+    in a hundred of them will be called strange as well. A high score says that the decoder cannot draw the
+    image, a low one not that it is of the kind that the model knows: images of few strokes, or of one
+    colour, may be drawn better than those (Xiao et al. 2020, arXiv 2003.02977).
+
+    Args:
+        model: A `VAE`, trained on clean images.
+        x: n images, as `VAE` takes them.
+        n_samples: Draws of z an image over which the score is averaged.
+        seed: Of the draws; None for new ones each time.
+
+    Returns:
+        float64, shape (n,).
+
+    Raises:
+        TypeError: `model` is no VAE, or images of a type other than uint8 or float.
+        ValueError: Images of a wrong shape or range, or `n_samples` or `seed` no whole number.
+
+    Example:
+        >>> import numpy as np, vae
+        >>> model = vae.VAE(vae.build_encoder(), vae.build_decoder())  # then compile and fit
+        >>> clean, new = np.random.rand(100, 784), np.zeros((3, 784))
+        >>> threshold = np.quantile(vae.anomaly_score(model, clean), 0.99)
+        >>> (vae.anomaly_score(model, new) > threshold).shape
+        (3,)
+    """
+    return -elbo(model, x, n_samples, seed)
+
+
 def _encode(model: Any, x: Any, n_samples: Any, seed: Any) -> tuple[np.ndarray, Any]:
     """Check what both functions take; return the images, and their z_mean and z_log_sigma."""
     check_instance("model", model, VAE)
