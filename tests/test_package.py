@@ -17,7 +17,7 @@ HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "plotly", "sklearn
 # The order of the house, from the ground up: a module imports only from its own line and those above it. (The
 # lesson is read in another order: layers, losses, builders, model. But `build_autoencoder` returns a model.)
 ORDER = """
-_keras _checks _terminal
+_keras _checks _tensors _terminal
 layers losses
 files files.atomic
 backends
@@ -131,7 +131,7 @@ def test_imports_go_one_way(path):
 
 
 def test_the_lesson_imports_nothing_of_the_works_but_the_model_of_images_and_checks():
-    allowed = {*LESSON, "_checks", "_keras", "data", "training.image_model", "training.inputs"}
+    allowed = {*LESSON, "_checks", "_keras", "_tensors", "data", "training.image_model", "training.inputs"}
     for name in LESSON:
         assert set(imports_of(ROOT / "vae" / f"{name}.py")) <= allowed
 

@@ -9,8 +9,8 @@ arXiv 1312.6114, section 2.4) draws epsilon from N(0, I), which depends on no we
 
 from typing import Any
 
-from vae._checks import check_pair_of_shapes, check_same_floats
 from vae._keras import SeededLambda, Tensor, keras
+from vae._tensors import check_pair_of_shapes, check_same_floats
 
 # Where an encoder's z_log_sigma is clipped. 15 upwards was too far: the KL divergence of one image that
 # overshot, once, was e^30 / 2, and Adam's memory of that gradient kept the encoder still for epochs.

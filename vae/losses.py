@@ -22,8 +22,8 @@ p(x).
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vae._checks import check_float_tensors, check_latent_tensors, check_same_length, check_weight
 from vae._keras import Tensor, keras
+from vae._tensors import check_float_tensors, check_latent_tensors, check_same_length, check_weight
 
 ops = keras.ops
 ReconstructionLoss = Callable[[Tensor, Tensor], Tensor]  # (x, reconstruction) -> (batch,)
