@@ -23,6 +23,7 @@ files files.atomic
 backends
 data
 callbacks training.chunks training.recipe training.seeds training.inference training.inputs training.terms
+training.streams
 runs.distribution runs.checkpoint
 training
 model

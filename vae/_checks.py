@@ -2,6 +2,10 @@
 
 import numbers
 import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,28 +72,57 @@ def check_images(name: str, images: Any) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"{name} must hold at least one image and one pixel; got shape {array.shape}.")
     if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating):
+        _warn_of_zeros_and_ones(name, array)
+    elif np.issubdtype(array.dtype, np.floating):
+        _check_unit_range(name, array)
+    else:
+        black_and_white = array.dtype == bool or (
+            array.dtype.kind in "iu" and array.min() >= 0 and array.max() == 1
+        )
+        advice = "images of 0 and 1" if black_and_white else "integers of 0 to 255"
         raise TypeError(
             f"{name} must be uint8 (0 to 255) or floats in [0, 1]; got dtype {array.dtype}. "
-            f'Convert 0-255 integers with {name}.astype("uint8").'
+            f'Convert {advice} with {name}.astype("{"float32" if black_and_white else "uint8"}").'
         )
-    _check_unit_range(name, array)
     return array
 
 
-def _check_unit_range(name: str, array: np.ndarray) -> None:
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
     rows = max(1, _BLOCK_BYTES // max(1, array[0].nbytes))
-    for start in range(0, len(array), rows):
-        block = array[start : start + rows]
+    yield array[:1]  # of images as they should be, one tells enough
+    yield from (array[start : start + rows] for start in range(1, len(array), rows))
+
+
+def _warn_of_zeros_and_ones(name: str, array: np.ndarray) -> None:
+    if not any(block.max() > 1 for block in _blocks(array)) and array.any():
+        warn_user(
+            f"{name} holds no value above 1, and uint8 is divided by 255: all images are as good as black. "
+            f'If 1 is white, pass {name}.astype("float32").'
+        )
+
+
+def _check_unit_range(name: str, array: np.ndarray) -> None:
+    for block in _blocks(array):
         low, high = float(block.min()), float(block.max())  # NaN and infinity come through both
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError(f"{name} must hold finite values in [0, 1]; got NaN or infinity.")
         if low < 0 or high > 1:
-            raise ValueError(
-                f"{name} must hold floats in [0, 1]; got values from {low:g} to {high:g}. "
-                f"For images of 0 to 255, divide by 255 or pass them as uint8."
+            signed = -1 <= float(array.min()) < 0 and float(array.max()) <= 1
+            way = (
+                f"from -1 to 1, pass ({name} + 1) / 2"
+                if signed
+                else "of 0 to 255, divide by 255 or pass them as uint8"
             )
+            raise ValueError(
+                f"{name} must hold floats in [0, 1]; got values from {low:g} to {high:g}. For images {way}."
+            )
+
+
+def warn_user(message: str) -> None:
+    """Warn, at the line outside this package that called it: Python then says it once for that line."""
+    frames = [frame for frame, _ in traceback.walk_stack(sys._getframe())]
+    ours = [i for i, frame in enumerate(frames) if f"{frame.f_globals.get('__name__')}.".startswith("vae.")]
+    warnings.warn(message, stacklevel=max(ours) + 2)
 
 
 def check_points(name: str, points: Any, latent_dim: int | None = None) -> np.ndarray:

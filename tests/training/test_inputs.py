@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from tiny import BOTH, PIXELS, X, fit, tiny_vae
 
+import vae
+
 # Arrays
 
 
@@ -178,3 +180,122 @@ def test_single_batches_are_checked_and_stepped_over(model):
         with pytest.raises(ValueError, match="divide by 255"):
             step(255 * X)
         assert np.isfinite(step(X)).all()
+
+
+# The shape: as the encoder's, but for a last axis of 1, or flat
+
+TALL = (6, 4, 3)
+OTHERS = [(3, 6, 4), (4, 6, 3), (6, 3, 4), (24, 3), (2, 12, 3)]
+
+
+@pytest.fixture(scope="module")
+def tall():
+    model = tiny_vae(shape=TALL)
+    model.compile(jit_compile=False)
+    return model
+
+
+def uses(model, x):
+    """Every way to hand images to a model."""
+    labels = np.arange(len(x)) % 2
+    tf_batches = [lambda: model.fit(batches_of(x), verbose=0)] if x.ndim > 1 else []
+    return [
+        lambda: model.fit(x, verbose=0),
+        lambda: model.fit(model_images(model), validation_data=x, verbose=0),
+        lambda: model.evaluate(x, verbose=0),
+        lambda: model.predict(x, verbose=0),
+        lambda: model.encode(x),
+        lambda: model.reconstruct(x),
+        lambda: model.losses_per_image(x),
+        lambda: model(x),
+        lambda: model.train_on_batch(x),
+        lambda: model.test_on_batch(x),
+        lambda: vae.elbo(model, x),
+        lambda: vae.log_likelihood(model, x, 2),
+        lambda: vae.interpolate(model, x[0], x[1], n=2),
+        lambda: vae.class_center(model, x, labels, 0),
+        lambda: vae.plot_reconstructions(model, x, image_shape=TALL),
+        *tf_batches,
+    ]
+
+
+def model_images(model):
+    return np.random.default_rng(0).random((4, *model.encoder.input_shape[1:]), np.float32)
+
+
+@pytest.mark.parametrize("shape", OTHERS)
+def test_as_many_pixels_in_another_shape_are_refused_everywhere(tall, shape):
+    x = np.random.default_rng(0).random((4, *shape), np.float32)
+    for use in uses(tall, x):
+        with pytest.raises(ValueError, match=r"\(None, 6, 4, 3\).*got .*" + ", ".join(map(str, shape))):
+            use()
+
+
+def test_flat_images_and_a_last_axis_of_one_are_taken_everywhere(tall):
+    for use in uses(tall, model_images(tall).reshape(4, -1)):
+        use()
+    grey = tiny_vae(shape=(6, 4, 1))
+    grey.compile(jit_compile=False)
+    for shape in ((6, 4), (6, 4, 1), (24,)):
+        assert grey.predict(model_images(grey).reshape(4, *shape), verbose=0).shape == (4, *shape)
+        fit(grey, model_images(grey).reshape(4, *shape))
+    with pytest.raises(ValueError, match=r"\(None, 6, 4, 1\).*\(4, 4, 6\)"):
+        grey.encode(model_images(grey).reshape(4, 4, 6))
+
+
+def test_a_flat_model_takes_images_of_any_shape(model):
+    for shape in ((6, 6), (6, 6, 1), (4, 9), (3, 4, 3)):
+        assert model.reconstruct(X.reshape(-1, *shape)).shape == (16, *shape)
+
+
+# Images of 0 and 1
+
+
+ZEROS_AND_ONES = (X > 0.5).astype("uint8")
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "encode", "reconstruct"])
+def test_images_of_0_and_1_as_uint8_are_warned_of_once(model, method):
+    with pytest.warns(UserWarning, match=r'x holds no value above 1.*x\.astype\("float32"\)') as warned:
+        getattr(model, method)(ZEROS_AND_ONES)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("x", [np.zeros((3, PIXELS), "uint8"), 2 * ZEROS_AND_ONES, 255 * ZEROS_AND_ONES])
+def test_black_and_other_images_are_not(model, x, recwarn):
+    model.encode(x)
+    model.encode(np.concatenate([np.zeros((3, PIXELS), "uint8"), 2 * ZEROS_AND_ONES]))
+    assert not recwarn.list
+
+
+def test_figures_and_flatten_warn_too():
+    for use in (vae.flatten, vae.plot_digits):
+        with pytest.warns(UserWarning, match="images holds no value above 1"):
+            use(ZEROS_AND_ONES)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "advice"),
+    [
+        (X > 0.5, TypeError, r'dtype bool.*images of 0 and 1 with x\.astype\("float32"\)'),
+        (ZEROS_AND_ONES.astype("int64"), TypeError, r'int64.*images of 0 and 1 with x\.astype\("float32"\)'),
+        (255 * ZEROS_AND_ONES.astype("int64"), TypeError, r'0 to 255 with x\.astype\("uint8"\)'),
+        (2 * X - 1, ValueError, r"For images from -1 to 1, pass \(x \+ 1\) / 2"),
+        (255 * X, ValueError, "For images of 0 to 255, divide by 255"),
+    ],
+)
+def test_the_advice_is_right_for_what_came(model, x, error, advice):
+    for method in (model.fit, model.encode):
+        with pytest.raises(error, match=advice):
+            method(x)
+
+
+def test_a_dataset_object_is_told_its_images(model, digits):
+    with pytest.raises(TypeError, match=r"got a vae\.Dataset: pass its x_train"):
+        model.fit(digits)
+
+
+def test_who_wants_to_denoise_is_told_how(model):
+    with pytest.raises(ValueError, match="GaussianNoise layer"):
+        model.fit(np.clip(X + 0.1, 0, 1), X)

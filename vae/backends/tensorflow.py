@@ -78,6 +78,31 @@ class TensorFlow(Backend):
             )
 
 
+def first_of_spec(data: tf.data.Dataset) -> tuple[tuple[int | None, ...], Any]:
+    """Return the shape, unknown sizes where it is not known, and the type of the images that are yielded."""
+    first = tf.nest.flatten(data.element_spec)[0]
+    known = first.shape.rank is not None
+    return (tuple(first.shape) if known else (None, None)), first.dtype.as_numpy_dtype
+
+
+def watch_first(data: tf.data.Dataset, look: Callable[[Any], None]) -> tf.data.Dataset:
+    """Return the same batches, the first of which is shown to `look` as it passes; an error ends them."""
+
+    def see(*arrays: np.ndarray) -> np.bool_:
+        look(tf.nest.pack_sequence_as(data.element_spec, arrays))
+        return np.True_
+
+    def first(batch: Any) -> Any:
+        return tf.numpy_function(see, tf.nest.flatten(batch), tf.bool)
+
+    def passed(number: Any, batch: Any) -> Any:
+        seen = tf.cond(number == 0, lambda: first(batch), lambda: tf.constant(True))
+        with tf.control_dependencies([seen]):  # without it, nobody would look
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return data.enumerate().map(passed)
+
+
 def _call(network: keras.Model, *inputs: Any) -> Any:
     return network(inputs[0] if len(inputs) == 1 else list(inputs))
 

@@ -58,7 +58,7 @@ class ChunkedModel(keras.Model):
         """Choose how to train; with no arguments, by the recipe.
 
         The recipe is what did best for its time on the default model (tests/benchmarks/README.md has
-        the table): Adam, whose learning rate `fit` raises to 4e-3 in the first steps (less for models
+        the table): Adam, whose learning rate `fit` raises to 5e-3 in the first steps (less for models
         above 110,000 weights) and leads along half a cosine to 0, in batches of 32. It stands back where
         one of Keras's learning-rate callbacks is given. With an optimizer of your own ("adam" is Adam at
         a constant 1e-3) the rate is yours.

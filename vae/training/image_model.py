@@ -21,6 +21,7 @@ from vae.training import inputs
 from vae.training.chunked import ChunkedModel
 from vae.training.inference import INFERENCE_BATCH, Inference
 from vae.training.plan import Plan
+from vae.training.streams import Watch
 from vae.training.terms import reconstruction_config, reconstruction_term, term_names
 
 
@@ -51,6 +52,8 @@ class ImageModel(ChunkedModel):
         super().__init__(**kwargs)
         self.encoder, self.decoder = encoder, decoder
         self._encode, self._decode = Inference(code_network), Inference(decoder)
+        codes = code_network.outputs[0]  # of a VAE, z_mean
+        self._reconstruct = Inference(keras.Model(code_network.inputs, decoder(codes)))
         self.reconstruction = reconstruction
         self.reconstruction_loss = reconstruction_term(reconstruction, encoder.input_shape)
         # Not a dictionary, which Keras would track: compiled twice, a model would list its terms twice.
@@ -183,14 +186,13 @@ class ImageModel(ChunkedModel):
             KeyboardInterrupt: After Ctrl-C; the checkpoint of the last whole epoch is kept.
         """
         inputs.check_no_weights(**{name: kwargs.get(name) for name in ("sample_weight", "class_weight")})
-        x = inputs.check_data("x", x, y, self.encoder.input_shape)
-        if validation_data is not None:
-            validation_data = inputs.check_validation(validation_data, self.encoder.input_shape)
-        check_callbacks(callbacks, self._trackers)
-        plan = Plan(
-            x, validation_data, validation_split, batch_size, epochs, verbose, callbacks, checkpoint, kwargs
-        )
-        return self.run(plan)
+        with Watch(self.encoder.input_shape) as watch:
+            x = watch.check("x", x, y)
+            if validation_data is not None:
+                validation_data = watch.check_validation(validation_data)
+            check_callbacks(callbacks, self._trackers)
+            settings = (validation_split, batch_size, epochs, verbose, callbacks, checkpoint, kwargs)
+            return self.run(Plan(x, validation_data, *settings))
 
     def evaluate(  # type: ignore[override]  # takes y, to check it
         self,
@@ -206,21 +208,23 @@ class ImageModel(ChunkedModel):
         would flatter it. Arguments as in `keras.Model.evaluate`; `return_dict=True` names the numbers.
         """
         inputs.check_no_weights(sample_weight=kwargs.get("sample_weight"))
-        x = inputs.check_data("x", x, y, self.encoder.input_shape)
         check_verbose(verbose)
-        return super().evaluate(x, batch_size, verbose, **kwargs)
+        with Watch(self.encoder.input_shape) as watch:
+            return super().evaluate(watch.check("x", x, y), batch_size, verbose, **kwargs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
     ) -> np.ndarray:
         """Return reconstructions, float32, in x's own shape; arguments as in `keras.Model.predict`."""
-        images = inputs.check_data("x", x, None, self.encoder.input_shape)
         check_verbose(verbose)
         if batch_size is not None:
             check_positive_int("batch_size", batch_size)
-        if isinstance(images, np.ndarray):
-            batch_size = batch_size or INFERENCE_BATCH
-        output = super().predict(images, batch_size=batch_size, verbose=plain_verbosity(verbose), **kwargs)
+        with Watch(self.encoder.input_shape) as watch:
+            images = watch.check("x", x)
+            if isinstance(images, np.ndarray):
+                batch_size = batch_size or INFERENCE_BATCH
+            verbose = plain_verbosity(verbose)
+            output = super().predict(images, batch_size=batch_size, verbose=verbose, **kwargs)
         output = np.asarray(output, dtype=np.float32)
         whole = inputs.is_array(x) and len(output) == len(x)  # `steps` may have stopped it early
         return output.reshape(np.shape(x)) if whole else output
@@ -279,8 +283,9 @@ class ImageModel(ChunkedModel):
             >>> model.reconstruct(np.zeros((3, 28, 28), "uint8")).shape
             (3, 28, 28)
         """
-        self.shape_images("x", x)
-        return self.predict(x, verbose=0)
+        images = self.shape_images("x", x)
+        (output,) = self._reconstruct(images)
+        return output.reshape(np.shape(x))
 
     # Saving
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from vae._checks import as_array, check_images, check_points, check_seed
 from vae._keras import Tensor, keras
-from vae.training.chunks import yields_chunks
 from vae.training.seeds import draw_seed
 
 NO_TARGETS = "The model is trained to give back its own input, and its loss is built in."
+DENOISING = "To denoise, begin the encoder with a keras.layers.GaussianNoise layer, and pass clean images."
 # Of images; NumPy has more, such as floats of 128 bits or in the byte order of other machines.
 _BACKEND_TYPES = [np.dtype(name) for name in ("uint8", "float16", "float32", "float64")]
 Shape = tuple[Any, ...]  # of a tensor; the size of the batch may be None
@@ -26,69 +26,50 @@ def is_array(x: Any) -> bool:
 def shape_images(name: str, images: Any, shape: Shape) -> np.ndarray:
     """Return checked images in the shape that an encoder takes: (n, *shape[1:])."""
     array = check_images(name, images)
-    _check_size(name, array.shape, shape)
+    check_shape(name, array.shape, shape)
     if array.dtype not in _BACKEND_TYPES:
         array = array.astype(np.float32)
     return array.reshape(-1, *shape[1:])
 
 
-def check_data(name: str, x: Any, y: Any, shape: Shape) -> Any:
-    """Return arrays of images in an encoder's shape; what yields batches is checked by its first one."""
-    images = shape_images(name, x, shape) if is_array(x) else None
-    _check_targets(name, x, y)
-    if images is not None:
-        return images
-    if x is None or isinstance(x, str | bytes | dict | float | int):
-        raise TypeError(f"{name} must be images, or yield batches of them; got {type(x).__name__}.")
-    _check_first_batch(name, x, shape)
-    return x
-
-
-def check_validation(data: Any, shape: Shape) -> Any:
-    """Return `validation_data`, which is x or (x, x), likewise."""
-    if not isinstance(data, tuple | list):
-        return check_data("validation_data", data, None, shape)
-    if len(data) not in (1, 2):
-        raise ValueError(f"validation_data must be x or (x, x); got {len(data)} parts. {NO_TARGETS}")
-    x, y = (*data, None)[:2]
-    return check_data("validation_data", x, y, shape)
+def check_array(name: str, x: Any, y: Any, shape: Shape) -> np.ndarray:
+    """Return an array of images in an encoder's shape, of which y must be no other."""
+    images = shape_images(name, x, shape)
+    check_targets(name, x, y)
+    return images
 
 
 def check_batch(x: Any, y: Any, shape: Shape) -> np.ndarray:
     """Return one batch, which must be an array."""
     if not is_array(x):
         raise TypeError(f"x must be a batch of images; got {type(x).__name__}.")
-    return check_data("x", x, y, shape)
+    return check_array("x", x, y, shape)
 
 
-def _check_targets(name: str, x: Any, y: Any) -> None:
+def check_targets(name: str, x: Any, y: Any) -> None:
+    """Raise a ValueError for targets that are not the images."""
     same = y is None or y is x or (is_array(x) and is_array(y) and np.array_equal(x, y))
     if not same:
-        raise ValueError(f"y must be {name} itself, or left out; got other values. {NO_TARGETS}")
+        raise ValueError(f"y must be {name} itself, or left out; got other values. {NO_TARGETS} {DENOISING}")
 
 
-def _check_first_batch(name: str, data: Any, shape: Shape) -> None:
-    """Check the first batch of what yields batches, where one can look without using it up."""
-    if yields_chunks(data):
-        return  # made from an array that was checked
-    if isinstance(data, keras.utils.PyDataset):
-        batch = data[0]
-    elif hasattr(data, "element_spec") and hasattr(data, "take"):  # a tf.data.Dataset
-        batch = next(iter(data.take(1)), None)
-    else:
-        return
-    x, *rest = batch if isinstance(batch, tuple | list) else (batch,)
-    shape_images(name, x, shape)
-    _check_targets(name, x, rest[0] if rest else None)
+def check_shape(name: str, got: Any, wanted: Shape) -> None:
+    """Raise a ValueError where images do not have an encoder's shape; the first size is their number.
 
-
-def _check_size(name: str, got: Any, wanted: Shape) -> None:
-    pixels, wanted_pixels = math.prod(got[1:]), math.prod(wanted[1:])
-    if pixels != wanted_pixels:
+    Either side may be flat, and either may lack a last axis of 1. Nothing else with as many pixels will do:
+    of images with their axes in another order, each would be scrambled.
+    """
+    flat = 2 in (len(got), len(wanted)) and math.prod(got[1:]) == math.prod(wanted[1:])
+    if not flat and _without_last_one(got[1:]) != _without_last_one(wanted[1:]):
+        pixels = math.prod(wanted[1:])
         raise ValueError(
-            f"{name} must hold images of {wanted_pixels} values, as the encoder's input {wanted}; "
-            f"got {pixels} an image, shape {tuple(got)}."
+            f"{name} must hold images of {pixels} values, flat or of the shape of the encoder's input "
+            f"{wanted}; got {math.prod(got[1:])} an image, shape {tuple(got)}."
         )
+
+
+def _without_last_one(sizes: Any) -> tuple[Any, ...]:
+    return tuple(sizes[:-1] if tuple(sizes[-1:]) == (1,) else sizes)
 
 
 # Inside the compiled graph
@@ -101,7 +82,7 @@ def scale_batch(x: Tensor, shape: Shape) -> Tensor:
     """
     got = static_shape(x)
     if got is not None:
-        _check_size("x", got, shape)
+        check_shape("x", got, shape)
     dtype = keras.utils.standardize_dtype(x.dtype)
     if dtype != "uint8" and "float" not in dtype:
         raise TypeError(f"x must be uint8 (0 to 255) or floats in [0, 1]; got dtype {dtype}.")
@@ -159,7 +140,8 @@ def check_one_image(name: str, image: Any, shape: Shape) -> np.ndarray:
     if array.size != math.prod(shape[1:]):
         pixels = math.prod(shape[1:])
         raise ValueError(f"{name} must be one image of {pixels} pixels; got shape {array.shape}.")
-    return check_images(name, array.reshape(1, *shape[1:]))
+    without = array.shape[0] != 1 or array.ndim == len(shape) - 1
+    return shape_images(name, array[np.newaxis] if without else array, shape)
 
 
 def deserialized(config: dict[str, Any], parts: tuple[str, ...], custom_objects: Any) -> dict[str, Any]:

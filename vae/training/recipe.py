@@ -17,7 +17,7 @@ class Recipe(NamedTuple):
 
 
 # Measured on the default model and MNIST; the table is in tests/benchmarks/README.md.
-RECIPE = Recipe(learning_rate=4e-3, weights=110_000, warm_up=0.04, batch_size=32)
+RECIPE = Recipe(learning_rate=5e-3, weights=110_000, warm_up=0.04, batch_size=32)
 
 
 def highest_rate(weights: int) -> float:
