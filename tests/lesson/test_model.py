@@ -296,3 +296,32 @@ def test_networks_that_are_not_built_are_refused(kind):
 def test_bad_points_and_counts_are_refused(model, call, message):
     with pytest.raises(ValueError, match=message):
         call(model)
+
+
+# Networks that no image fits
+
+
+def encoder_of(*inputs):
+    x = (
+        keras.layers.Concatenate()([keras.layers.Flatten()(x) for x in inputs])
+        if len(inputs) > 1
+        else inputs[0]
+    )
+    hidden = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling3D()(x) if len(x.shape) == 5 else x)
+    return keras.Model(list(inputs) if len(inputs) > 1 else x, [hidden, hidden, hidden])
+
+
+def test_networks_of_two_inputs_are_refused_with_a_way():
+    encoder = encoder_of(keras.Input((4,)), keras.Input((3,)))
+    with pytest.raises(ValueError, match="encoder must have one input; got 2.*joined"):
+        vae.VAE(encoder, vae.build_decoder(output_dim=4))
+
+
+def test_volumes_and_images_of_open_size_are_refused_at_once():
+    volumes = encoder_of(keras.Input((4, 4, 4, 1)))
+    with pytest.raises(ValueError, match=r"encoder must take images.*got \(None, 4, 4, 4, 1\)"):
+        vae.VAE(volumes, vae.build_decoder(output_dim=4))
+    x = keras.Input((None, None, 1))
+    code = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(ValueError, match=r"of known sizes; got \(None, None, None, 1\)"):
+        vae.VAE(keras.Model(x, [code, code, code]), vae.build_decoder(output_dim=4))

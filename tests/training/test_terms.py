@@ -238,3 +238,70 @@ def test_to_ask_for_the_names_of_the_terms_draws_no_noise():
     before = noise_of(model)
     model.compile()
     np.testing.assert_array_equal(noise_of(model), before)
+
+
+# Cross-entropy wants probabilities
+
+
+def decoder_of(*layers):
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(PIXELS, "sigmoid"), *layers])
+
+
+def nested():
+    z = keras.Input((2,))
+    return keras.Model(
+        z, keras.layers.Reshape((PIXELS,))(vae.build_decoder(2, (), PIXELS, output_activation="tanh")(z))
+    )
+
+
+L = keras.layers
+LEAVING = {
+    "linear": lambda: decoder_of(L.Dense(PIXELS)),
+    "relu": lambda: decoder_of(L.Dense(PIXELS, "relu")),
+    "tanh": lambda: decoder_of(L.Activation("tanh")),
+    "LeakyReLU": lambda: decoder_of(L.LeakyReLU()),
+    "ReLU": lambda: decoder_of(L.ReLU()),
+    "a Reshape behind": lambda: decoder_of(L.Dense(PIXELS), L.Reshape((6, 6)), L.Flatten()),
+    "nested": nested,
+}
+
+
+@pytest.mark.parametrize("make", LEAVING.values(), ids=LEAVING)
+@pytest.mark.parametrize("reconstruction", ["bernoulli", vae.bernoulli_loss])
+def test_a_decoder_that_gives_no_probabilities_is_refused(make, reconstruction):
+    with pytest.raises(ValueError, match=r"decoder must give probabilities.*has the activation '\w+'\."):
+        vae.VAE(vae.build_encoder(PIXELS), make(), reconstruction=reconstruction)
+    vae.VAE(vae.build_encoder(PIXELS), make(), reconstruction="mse")
+
+
+@keras.saving.register_keras_serializable()
+class Half(keras.layers.Layer):
+    """Of its own, so that nobody knows what it gives."""
+
+    def call(self, x):
+        return 0.5 * x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: decoder_of(),
+        lambda: decoder_of(L.Dense(PIXELS, "hard_sigmoid")),
+        lambda: decoder_of(L.ReLU(max_value=1.0)),
+        lambda: decoder_of(L.Dense(PIXELS, lambda x: ops.sigmoid(x))),
+        lambda: decoder_of(Half()),
+        lambda: decoder_of(L.Reshape((6, 6)), L.Flatten()),
+    ],
+)
+def test_what_stays_in_the_range_or_cannot_be_told_passes(make):
+    vae.VAE(vae.build_encoder(PIXELS), make(), reconstruction="bernoulli")
+
+
+@pytest.mark.parametrize("load", [vae.load_model, keras.saving.load_model])
+def test_a_file_of_before_is_warned_of(load, tmp_path, monkeypatch):
+    networks = vae.build_encoder(PIXELS), vae.build_decoder(output_dim=PIXELS, output_activation="linear")
+    with monkeypatch.context() as before:
+        before.setattr("vae.training.image_model.check_probabilities", lambda decoder: None)
+        vae.VAE(*networks, reconstruction="bernoulli").save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="decoder must give probabilities"):
+        assert load(tmp_path / "model.keras").reconstruction == "bernoulli"

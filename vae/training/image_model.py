@@ -16,13 +16,19 @@ from vae._checks import Images, Points, check_points, check_positive_int, check_
 from vae._keras import Tensor, keras
 from vae.callbacks import check_callbacks, plain_verbosity
 from vae.data import to_float32
-from vae.losses import weighted_sum
+from vae.losses import bernoulli_loss, weighted_sum
 from vae.training import inputs
 from vae.training.chunked import ChunkedModel
 from vae.training.inference import INFERENCE_BATCH, Inference
 from vae.training.plan import Plan
 from vae.training.streams import Watch
-from vae.training.terms import reconstruction_config, reconstruction_term, term_names
+from vae.training.terms import (
+    LOADING,
+    check_probabilities,
+    reconstruction_config,
+    reconstruction_term,
+    term_names,
+)
 
 
 class ImageModel(ChunkedModel):
@@ -56,6 +62,8 @@ class ImageModel(ChunkedModel):
         self._reconstruct = Inference(keras.Model(code_network.inputs, decoder(codes)))
         self.reconstruction = reconstruction
         self.reconstruction_loss = reconstruction_term(reconstruction, encoder.input_shape)
+        if self.reconstruction_loss is bernoulli_loss:
+            check_probabilities(decoder)
         # Not a dictionary, which Keras would track: compiled twice, a model would list its terms twice.
         self._trackers: Mapping[str, keras.metrics.Mean] = MappingProxyType({})
         self.built = True  # both networks come built
@@ -302,4 +310,9 @@ class ImageModel(ChunkedModel):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageModel":
         """Build a model, with new weights, from `get_config`."""
         parts = ("encoder", "decoder", "reconstruction")
-        return cls(**{**config, **inputs.deserialized(config, parts, custom_objects)})
+        config = {**config, **inputs.deserialized(config, parts, custom_objects)}
+        token = LOADING.set(True)
+        try:
+            return cls(**config)
+        finally:
+            LOADING.reset(token)

@@ -115,6 +115,17 @@ def check_networks(encoder: Any, decoder: Any, outputs: tuple[str, ...]) -> None
             raise TypeError(f"{name} must be a keras.Model; got {type(network).__name__}.")
         if not getattr(network, "inputs", None) or not network.outputs:
             raise ValueError(f"{name} must be built, with known inputs and outputs; {network.name!r} is not.")
+        if len(network.inputs) != 1:
+            raise ValueError(
+                f"{name} must have one input; got {len(network.inputs)}. What belongs to an image can be "
+                "joined to it along the last axis, and parted inside by keras.ops.split."
+            )
+    image_shape = tuple(encoder.input_shape)
+    if len(image_shape) not in (2, 3, 4) or None in image_shape[1:]:
+        raise ValueError(
+            "encoder must take images, (batch, pixels), (batch, height, width) or (batch, height, width, "
+            f"channels), of known sizes; got {image_shape}."
+        )
     shapes = [tuple(output.shape) for output in encoder.outputs]
     if len(shapes) != len(outputs) or len(set(shapes)) != 1 or len(shapes[0]) != 2:
         count = "three outputs" if len(outputs) == 3 else "one output"

@@ -3,9 +3,11 @@
 import math
 import warnings
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
-from vae._keras import Tensor, keras
+from vae._checks import warn_user
+from vae._keras import Tensor, keras, origin
 from vae.losses import RECONSTRUCTION_LOSSES, reconstruction_loss
 
 
@@ -95,6 +97,51 @@ def reconstruction_term(reconstruction: Any, image_shape: Any) -> Callable[[Tens
     if not _is_one_an_image(result):
         raise ValueError(f"{wanted}; got one that returns {getattr(result, 'shape', result)}.")
     return reconstruction
+
+
+# Cross-entropy takes what the decoder gives for probabilities
+
+_UNIT_RANGE = {"sigmoid", "hard_sigmoid", "sparse_sigmoid", "softmax", "sparsemax"}
+_UNBOUNDED = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU)
+_HAND_ON = (
+    *(keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute, keras.layers.Dropout),
+    *(keras.layers.Cropping1D, keras.layers.Cropping2D, keras.layers.UpSampling2D),
+)
+LOADING: ContextVar[bool] = ContextVar("LOADING", default=False)
+
+
+def check_probabilities(decoder: keras.Model) -> None:
+    """Raise a ValueError where a decoder ends in an activation of Keras that leaves [0, 1].
+
+    What cannot be told passes. A model that was saved before this was checked is warned of.
+    """
+    layer, activation = _last_activation(decoder.outputs[0])
+    if activation is None:
+        return
+    message = (
+        'decoder must give probabilities for reconstruction="bernoulli", as output_activation="sigmoid" '
+        f"does; its layer {layer!r} has the activation {activation!r}."
+    )
+    if not LOADING.get():
+        raise ValueError(message)
+    warn_user(message)
+
+
+def _last_activation(tensor: Any) -> tuple[str, str | None]:
+    """Return the name of the layer that makes a tensor, and of its activation if that leaves [0, 1]."""
+    layer, index = origin(tensor)
+    if isinstance(layer, keras.Model) and layer.outputs:
+        return _last_activation(layer.outputs[index])
+    if isinstance(layer, _HAND_ON):
+        return _last_activation(layer.input)
+    if isinstance(layer, _UNBOUNDED) or (
+        isinstance(layer, keras.layers.ReLU) and not (layer.max_value or 2) <= 1
+    ):
+        return layer.name, type(layer).__name__
+    function = getattr(layer, "activation", None)
+    name = getattr(function, "__name__", "")
+    leaves = function is not None and getattr(keras.activations, name, None) is function
+    return getattr(layer, "name", ""), name if leaves and name not in _UNIT_RANGE else None
 
 
 def _is_one_an_image(term: Any) -> bool:
