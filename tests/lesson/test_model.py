@@ -313,7 +313,7 @@ def encoder_of(*inputs):
 
 def test_networks_of_two_inputs_are_refused_with_a_way():
     encoder = encoder_of(keras.Input((4,)), keras.Input((3,)))
-    with pytest.raises(ValueError, match="encoder must have one input; got 2.*joined"):
+    with pytest.raises(ValueError, match=r"encoder must have one input; got 2.*joined"):
         vae.VAE(encoder, vae.build_decoder(output_dim=4))
 
 
