@@ -17,7 +17,7 @@ HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "plotly", "sklearn
 # The order of the house, from the ground up: a module imports only from its own line and those above it. (The
 # lesson is read in another order: layers, losses, builders, model. But `build_autoencoder` returns a model.)
 ORDER = """
-_keras _checks _tensors _terminal
+_registration _keras _checks _tensors _terminal
 layers losses
 files files.atomic
 backends

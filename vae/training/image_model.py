@@ -66,7 +66,11 @@ class ImageModel(ChunkedModel):
             check_probabilities(decoder)
         # Not a dictionary, which Keras would track: compiled twice, a model would list its terms twice.
         self._trackers: Mapping[str, keras.metrics.Mean] = MappingProxyType({})
-        self.built = True  # both networks come built
+        self.build(encoder.input_shape)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Note the shape of images, without which Keras cannot export; both networks come built."""
+        self.built = True
 
     # The loss
 
