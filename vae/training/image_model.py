@@ -66,11 +66,7 @@ class ImageModel(ChunkedModel):
             check_probabilities(decoder)
         # Not a dictionary, which Keras would track: compiled twice, a model would list its terms twice.
         self._trackers: Mapping[str, keras.metrics.Mean] = MappingProxyType({})
-        self.build(encoder.input_shape)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Note the shape of images, without which Keras cannot export; both networks come built."""
-        self.built = True
+        self.built = True  # both networks come built
 
     # The loss
 
@@ -300,6 +296,16 @@ class ImageModel(ChunkedModel):
         return output.reshape(np.shape(x))
 
     # Saving
+
+    def build(self, input_shape: Any = None) -> None:
+        """Do nothing: both networks come built. But Keras then knows the shape of images."""
+
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """Write what `predict` computes, for floats in [0, 1], as `keras.Model.export` does."""
+        # Keras exports only what was built by this name, and called.
+        self.build(self.encoder.input_shape)
+        self(keras.ops.zeros((1, *self.encoder.input_shape[1:])))
+        return super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs: both networks, the reconstruction term and the name."""
