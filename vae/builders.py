@@ -16,6 +16,7 @@ from vae.model import Autoencoder
 # Of the hidden layers. Not ReLU: in a layer of 8 units, one that dies takes an eighth of the layer with it,
 # and some seeds then end 3 nats per image behind the others.
 ACTIVATION = "silu"
+FORMAT = "channels_last"  # of images, whatever Keras is set to
 INITIALIZER = "he_normal"  # the linear heads and the output layer keep Keras's own, "glorot_uniform"
 
 
@@ -169,9 +170,9 @@ def build_conv_encoder(
     options = {"activation": activation, "kernel_initializer": kernel_initializer}
     image = x = keras.Input(check_image_shape("image_shape", image_shape), name="Encoder-Input-Layer")
     for i, size in enumerate(check_units("filters", filters), start=1):
-        layer = keras.layers.Conv2D(size, 3, 2, "same", name=f"Encoder-Conv-Layer-{i}", **options)
+        layer = keras.layers.Conv2D(size, 3, 2, "same", FORMAT, name=f"Encoder-Conv-Layer-{i}", **options)
         x = layer(x)  # (batch, rows, columns, size): half as many rows and columns each time
-    x = keras.layers.Flatten(name="Encoder-Flatten-Layer")(x)  # (batch, rows * columns * size)
+    x = keras.layers.Flatten(FORMAT, name="Encoder-Flatten-Layer")(x)  # (batch, rows * columns * size)
     hidden = hidden_layers(x, hidden_units, "Encoder-Hidden-Layer", **options)  # (batch, last of them)
     outputs = gaussian_heads(hidden, latent_dim, seed)  # three times (batch, latent_dim)
     return keras.Model(image, outputs, name=name)
@@ -233,14 +234,16 @@ def build_conv_decoder(
         x
     )  # (batch, rows, columns, first)
     for i, size in enumerate(sizes, start=1):
-        x = keras.layers.Conv2D(size, 3, 1, "same", name=f"Decoder-Conv-Layer-{i}", **options)(x)
-        twice = keras.layers.UpSampling2D(name=f"Decoder-Upsampling-Layer-{i}")
+        x = keras.layers.Conv2D(size, 3, 1, "same", FORMAT, name=f"Decoder-Conv-Layer-{i}", **options)(x)
+        twice = keras.layers.UpSampling2D(data_format=FORMAT, name=f"Decoder-Upsampling-Layer-{i}")
         x = twice(x)  # (batch, rows, columns, size): twice as many rows and columns each time
     excess = ((0, x.shape[1] - height), (0, x.shape[2] - width))
     if excess != ((0, 0), (0, 0)):
-        x = keras.layers.Cropping2D(excess, name="Decoder-Cropping-Layer")(x)  # (batch, height, width, size)
+        x = keras.layers.Cropping2D(excess, FORMAT, name="Decoder-Cropping-Layer")(
+            x
+        )  # (batch, height, width, size)
     output = keras.layers.Conv2D(
-        channels, 3, 1, "same", activation=output_activation, name="Decoder-Output-Layer"
+        channels, 3, 1, "same", FORMAT, activation=output_activation, name="Decoder-Output-Layer"
     )
     return keras.Model(z, output(x), name=name)  # (batch, height, width, channels)
 

@@ -141,7 +141,7 @@ def vae_loss_terms(
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Tensor:
     """Return the sum of the terms, each times its weight; a term without one counts once."""
-    return sum(weights.get(name, 1.0) * term for name, term in terms.items())
+    return sum(ops.cast(weights.get(name, 1.0), term.dtype) * term for name, term in terms.items())
 
 
 def vae_loss(

@@ -34,7 +34,7 @@ def test_a_saved_model_computes_what_predict_does(make, state, tmp_path):
 @on_tensorflow_or_jax
 def test_the_encoder_without_its_noise_and_the_decoder_export_alone(tmp_path):
     encoder, decoder = tiny_networks()
-    without_noise = keras.Model(encoder.inputs, encoder.outputs[:2])
+    without_noise = keras.Model(encoder.input, encoder.outputs[:2])
     x, z = np.ones((3, 36), np.float32), np.ones((3, 2), np.float32)
     for network, given in ((without_noise, x), (decoder, z)):
         wanted = network(given)

@@ -44,9 +44,20 @@ def check_allowed(value: dict[str, Any]) -> None:
     if not _is_allowed(value):
         inner = value.get("config")
         name = inner if value["class_name"] == "function" else value["class_name"]
-        named = name if isinstance(name, str) and ">" in name else f"{value.get('module')!s:.36}.{name!s:.36}"
-        way_out = "load a file of your own with keras.saving.load_model"
-        raise ValueError(f"{named:.74} is not allowed in a model file; {way_out}")
+        module = value.get("module")
+        named = (
+            f"{module:.36}.{name!s:.36}" if isinstance(module, str) and ">" not in str(name) else str(name)
+        )
+        own = not str(module).startswith("keras") or ">" in str(name)
+        raise ValueError(f"{named:.74} is not allowed in a model file; {way_out(name if own else '')}")
+
+
+def way_out(name: Any) -> str:
+    """Return how to load a file with a class or function of one's own, that the file calls `name`."""
+    plain = str(name).rpartition(">")[2]
+    short = plain.isidentifier() and len(plain) < 24
+    objects = f", custom_objects={{{plain!r}: {plain}}}" if short else ""
+    return f"load one that you trust with keras.saving.load_model(path{objects})"
 
 
 def is_network(value: dict[str, Any]) -> bool:

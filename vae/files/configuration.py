@@ -5,13 +5,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from vae.files.allowed import check_allowed, is_network, is_optimizer
+from vae.files.allowed import check_allowed, is_network, is_optimizer, way_out
 
 MOST_NUMBERS_OF_AN_IMAGE = 2**26  # in any tensor of the networks
 MOST_CALLS = 1_000  # of layers, when the networks are built
 
 _OWN_MODELS = {"vae>VAE": "VAE", "vae>Autoencoder": "Autoencoder"}
-_KEYS = {"name", "encoder", "decoder", "reconstruction", "beta"}
+_KEYS = {"name", "trainable", "dtype", "encoder", "decoder", "reconstruction", "beta"}
 _MADE_OF_SIX = {"MultiHeadAttention", "GroupQueryAttention"}  # layers inside one
 _MOST_DEPTH = 60  # every network inside another adds three
 
@@ -23,7 +23,9 @@ def read_configuration(content: bytes) -> dict[str, Any]:
     if not isinstance(root, dict) or not isinstance(root.get("config"), dict):
         raise ValueError("its configuration is none of a model")
     if _OWN_MODELS.get(str(root.get("registered_name"))) != root.get("class_name"):
-        raise ValueError(f"it holds a {str(root.get('class_name'))[:60]}")
+        name = str(root.get("class_name"))[:60]
+        own = not str(root.get("module")).startswith("keras")
+        raise ValueError(f"it holds a {name}; {way_out(name if own else '')}")
     for part in ("config", "compile_config", "build_config"):
         if _count_calls(root.get(part)) > MOST_CALLS:
             raise ValueError("its networks have too many layers")

@@ -26,8 +26,8 @@ def load_model(path: str | os.PathLike[str]) -> VAE | Autoencoder:
     """Load a model that `model.save(path)` wrote, checked before anything is built from it.
 
     Nothing in the file is executed, whoever made it, and what it does not hold is not allocated. So a model
-    with a layer or a loss of your own is refused: load such a file, which you trust, with
-    `keras.saving.load_model`.
+    with a class or a loss of your own is refused: load such a file, which you trust, with
+    `keras.saving.load_model(path, custom_objects={"Name": Name})`.
 
     Args:
         path: A `.keras` file.
@@ -61,7 +61,7 @@ def model_file_error(path: str | os.PathLike[str], error: Exception) -> ModelFil
     """Return the error to raise: the file and the reason, in one short line whatever the file holds."""
     name = repr(os.fspath(path))
     name = name if len(name) <= 110 else f"{name[:20]}...{name[-80:]}"
-    line = (str(error).strip().rpartition("\n")[2] or type(error).__name__)[:160]
+    line = (str(error).strip().rpartition("\n")[2] or type(error).__name__)[:175]
     reason = "".join(character if character.isprintable() else "?" for character in line)
     return ModelFileError(f"path must hold a vae.VAE or vae.Autoencoder; {name} cannot be used: {reason}")
 

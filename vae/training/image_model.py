@@ -59,7 +59,7 @@ class ImageModel(ChunkedModel):
         self.encoder, self.decoder = encoder, decoder
         self._encode, self._decode = Inference(code_network), Inference(decoder)
         codes = code_network.outputs[0]  # of a VAE, z_mean
-        self._reconstruct = Inference(keras.Model(code_network.inputs, decoder(codes)))
+        self._reconstruct = Inference(keras.Model(code_network.input, decoder(codes)))
         self.reconstruction = reconstruction
         self.reconstruction_loss = reconstruction_term(reconstruction, encoder.input_shape)
         if self.reconstruction_loss is bernoulli_loss:
@@ -308,9 +308,9 @@ class ImageModel(ChunkedModel):
         return super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs: both networks, the reconstruction term and the name."""
+        """Return what `from_config` needs: the networks, the reconstruction term, and what any layer has."""
         return {
-            "name": self.name,
+            **{"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name},
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
             "reconstruction": reconstruction_config(self.reconstruction),

@@ -86,7 +86,7 @@ def scale_batch(x: Tensor, shape: Shape) -> Tensor:
     dtype = keras.utils.standardize_dtype(x.dtype)
     if dtype != "uint8" and "float" not in dtype:
         raise TypeError(f"x must be uint8 (0 to 255) or floats in [0, 1]; got dtype {dtype}.")
-    x = keras.ops.cast(x, "float32")
+    x = keras.ops.cast(x, keras.config.floatx())
     x = x / 255.0 if dtype == "uint8" else x
     return keras.ops.reshape(x, (-1, *shape[1:]))
 
