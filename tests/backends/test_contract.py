@@ -62,7 +62,8 @@ MANY_DEVICES = {"process_index", "process_count", "gather", "lies_on", "put_on_d
 
 def test_the_contract_asks_for_what_the_package_needs():
     assert must_be_written("contract") == {"inspect", "run_chunk", "compile_network", *MANY_DEVICES}
-    optional = {"steps_alone", "feed", "keep_near", "pace", "pays_for_xla", "check_strategy", "shapes_only"}
+    optional = {"steps_alone", "feed", "keep_near", "pace", "settle", "pays_for_xla"}
+    optional |= {"check_strategy", "shapes_only"}
     assert set(methods_of(class_in("contract"))) == must_be_written("contract") | optional
 
 
@@ -230,13 +231,13 @@ def test_a_compiled_network_sees_new_weights():
 
 def test_a_paced_step_gives_what_the_step_gives():
     if backend.name == "jax":
-        paced = backend.pace(lambda state, iterator: ({"loss": state + next(iterator)}, state + 1))
+        paced = backend.pace(None, lambda state, iterator: ({"loss": state + next(iterator)}, state + 1))
         batches, state = iter(np.zeros(9)), np.float32(0)
         for i in range(9):
             logs, state = paced(state, batches)
             assert (logs["loss"], state) == (i, i + 1)
     else:
-        paced = backend.pace(next)
+        paced = backend.pace(None, next)
         assert list(paced(iter([number])) for number in range(9)) == list(range(9))
 
 

@@ -164,3 +164,47 @@ def test_the_epochs_of_a_dataset_of_ones_own_are_told_to_it(model):
     data = Told(IMAGES)
     model.fit(data, epochs=2, verbose=0)
     assert len(ended) >= 2
+
+
+# Where the batches, or a callback, break off
+
+
+def breaks_off_after(n, error=OSError):
+    yield from itertools.islice(generator(IMAGES), n)
+    raise error("the disk is gone")
+
+
+class NoDisk(InBatches):
+    """The same, that can be asked for any batch."""
+
+    def __getitem__(self, index):
+        raise OSError("the disk is gone")
+
+
+class BreaksOff(keras.callbacks.Callback):
+    """Raises after a batch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+    on_test_batch_end = on_train_batch_end
+
+
+@pytest.mark.parametrize("run", ["fit", "evaluate"])
+@pytest.mark.parametrize(
+    ("make", "error", "callbacks"),
+    [
+        (lambda: breaks_off_after(0), OSError, None),
+        (lambda: breaks_off_after(3), OSError, None),
+        (lambda: NoDisk(IMAGES), OSError, None),
+        (lambda: InBatches(4 * IMAGES), ValueError, None),
+        (lambda: InBatches(IMAGES), KeyboardInterrupt, [BreaksOff()]),
+    ],
+)
+def test_a_model_lives_on_where_a_run_breaks_off(model, run, make, error, callbacks):
+    with pytest.raises(error) as raised:
+        getattr(model, run)(make(), callbacks=callbacks, verbose=0)
+    assert str(raised.value).count("\n") == 0
+    assert np.isfinite(model.reconstruct(IMAGES)).all()
+    assert np.isfinite(model.evaluate(IMAGES, verbose=0)).all()
+    assert np.isfinite(model.fit(IMAGES, verbose=0).history["loss"]).all()

@@ -69,9 +69,15 @@ class Backend:
         """Return images as a tensor on the GPU, if there is one with room: chunks are cut out there."""
         return keras.ops.convert_to_tensor(x) if x.nbytes <= GPU_BYTES and self.inspect().gpus else x
 
-    def pace(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the compiled step, kept from running ahead of the computation without bounds."""
+    def pace(self, model: Any, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a model's compiled step, kept from running ahead of the computation without bounds.
+
+        A step that fails leaves the model as it was before.
+        """
         return step
+
+    def settle(self, model: Any) -> None:
+        """Give a model back its variables after an evaluation, however that ended."""
 
     def pays_for_xla(self, model: Any, steps: int) -> bool:
         """Tell whether a run of so many steps is faster with XLA where Keras would do without."""

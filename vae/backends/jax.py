@@ -53,19 +53,26 @@ class JAX(Backend):
     def steps_alone(self, model: Any) -> bool:
         return has_convolutions(model) and not self.inspect().gpus
 
-    def pace(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    def pace(self, model: Any, step: Callable[..., Any]) -> Callable[..., Any]:
         # JAX computes while Python goes on: an epoch's chunks would pile up in memory. So each call waits for
         # the one before the last.
         under_way: list[Any] = []
 
         def paced(state: Any, iterator: Any) -> Any:
-            logs, state = step(state, iterator)
-            under_way.append(logs)
-            if len(under_way) > 2:
-                jax.block_until_ready(under_way.pop(0))
+            try:
+                logs, state = step(state, iterator)
+                under_way.append(logs)
+                if len(under_way) > 2:
+                    jax.block_until_ready(under_way.pop(0))
+            except BaseException:
+                _put_back(model, state)  # Keras took it out of the variables, and leaves them empty
+                raise
             return logs, state
 
         return paced
+
+    def settle(self, model: Any) -> None:
+        model.jax_state_sync()
 
     def process_index(self) -> int:
         return jax.process_index()
@@ -96,6 +103,16 @@ class JAX(Backend):
 
     def read_rows(self, x: Any, rows: np.ndarray) -> np.ndarray:
         return x[rows]
+
+
+def _put_back(model: Any, state: Any) -> None:
+    optimizer = [model.optimizer.variables] if len(state) == 4 else []
+    groups = [model.trainable_variables, model.non_trainable_variables, *optimizer, model.metrics_variables]
+    for variables, values in zip(groups, state, strict=True):
+        for variable, value in zip(variables, values, strict=True):
+            if not value.is_deleted():  # handed to a computation that failed, such as one out of memory
+                variable.assign(value)
+    model._jax_state_synced = True
 
 
 def _with_rate(model: Any, state: Any, rate: Any) -> Any:

@@ -1,7 +1,8 @@
 """What yields batches: looked at as they pass, so that each is read once and none is left out."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -17,8 +18,8 @@ from vae.training.inputs import NO_TARGETS, Shape, check_array, check_no_weights
 class Watch:
     """Looks at what one call is given: arrays at once, batches as they pass.
 
-    To be entered around what reads them. An error that was found in a batch comes out at the end as it is;
-    TensorFlow would hand it on as a page of its own.
+    To be entered around what reads them. An error that was found in a batch, or that their source
+    raised, comes out at the end as it is; TensorFlow would hand it on as a page of its own.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -66,7 +67,7 @@ class _Look:
 
     def __call__(self, batch: Any) -> None:
         x, *rest = batch if isinstance(batch, tuple | list) else (batch,)
-        try:
+        with self.remembered():
             if not self.looked:
                 self.looked = True
                 check_array(self.name, _to_numpy(x), None, self.watch.shape)
@@ -76,7 +77,13 @@ class _Look:
             elif hasattr(x, "dtype"):
                 check_shape(self.name, tuple(x.shape), self.watch.shape)
                 check_images(self.name, _to_numpy(x[:1]))  # its type, and the values of one
-        except (ValueError, TypeError) as error:
+
+    @contextlib.contextmanager
+    def remembered(self) -> Iterator[None]:
+        """Keep the first error, to be raised as it is."""
+        try:
+            yield
+        except Exception as error:
             self.watch.problem = self.watch.problem or error
             raise
 
@@ -85,7 +92,7 @@ def _to_numpy(x: Any) -> Any:
     return x.detach().cpu().numpy() if hasattr(x, "detach") else x  # PyTorch's, perhaps on a GPU
 
 
-def _watched(source: Any, look: "_Look") -> Any:
+def _watched(source: Any, look: _Look) -> Any:
     """Return the same source of batches, which shows each to `look` as it passes."""
     if isinstance(source, keras.utils.PyDataset):
         return _WatchedDataset(source, look)
@@ -105,21 +112,23 @@ def _watched(source: Any, look: "_Look") -> Any:
     return twin
 
 
-def _passing(batches: Iterator[Any], look: Callable[[Any], None]) -> Iterator[Any]:
-    for batch in batches:
-        look(batch)
-        yield batch if isinstance(batch, tuple | list) else (batch,)  # Keras takes nothing else
+def _passing(batches: Iterator[Any], look: _Look) -> Iterator[Any]:
+    with look.remembered():
+        for batch in batches:
+            look(batch)
+            yield batch if isinstance(batch, tuple | list) else (batch,)  # Keras takes nothing else
 
 
 class _WatchedDataset(keras.utils.PyDataset):
-    def __init__(self, source: Any, look: Callable[[Any], None]) -> None:
+    def __init__(self, source: Any, look: _Look) -> None:
         options = ("workers", "use_multiprocessing", "max_queue_size")
         super().__init__(**{name: getattr(source, name) for name in options})
         self.source, self.look = source, look
 
     def __getitem__(self, index: int) -> Any:
-        batch = self.source[index]
-        self.look(batch)
+        with self.look.remembered():
+            batch = self.source[index]
+            self.look(batch)
         return batch
 
     @property
