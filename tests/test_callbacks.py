@@ -1,5 +1,7 @@
 import io
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from tiny import BOTH, PIXELS, Break, X, assert_same_values, fit, tiny_autoencoder, tiny_vae
 
 import vae
+from vae._terminal import progress
 from vae.callbacks import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
 
 
@@ -49,6 +52,54 @@ def test_evaluate_and_predict_print_nothing_without_a_terminal(make, capsys):
     model.evaluate(X)
     model.predict(X)
     assert capsys.readouterr().out == ""
+
+
+class Tee:
+    """An output of one's own, as logs have: it can be written to, and no more."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+class TeeToTerminal(Tee):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("verbose", ["auto", 1, 2])
+@pytest.mark.parametrize("make_output", [lambda: None, Tee, TeeToTerminal])
+def test_everything_works_without_an_output_that_keras_could_draw_on(make_output, verbose, monkeypatch):
+    model, output = tiny_vae(), make_output()
+    monkeypatch.setattr("sys.stdout", output)
+    history = model.fit(X, epochs=2, validation_data=X, verbose=verbose).history
+    assert len(history["val_loss"]) == 2
+    model.evaluate(X, verbose=verbose)
+    model.predict(X, verbose=verbose)
+    vae.load_digits()
+    list(progress(range(3), 3, "Counting"))
+    if output is not None:
+        assert [line[:9] for line in output.text.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+
+
+def test_a_tee_without_isatty_is_no_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Tee())
+    assert (prepare_callbacks(None, "auto")[1], plain_verbosity(1)) == (0, 0)
+
+
+@pytest.mark.parametrize("stderr", ["None", "type('Tee', (), {'write': print})()"])
+def test_keras_is_imported_without_a_stderr(stderr):
+    code = f"""
+import sys
+sys.stderr = {stderr}
+import vae
+print(len(vae.load_digits().x_test), vae.VAE.__name__)
+sys.stderr = sys.__stderr__  # Python itself flushes it at the end
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "360 VAE\n"
 
 
 @pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (25, 25), (300, 26), (1000, 26)])

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from vae._checks import check_seed
+from vae._terminal import flush
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,7 +32,7 @@ def stderr_held_back() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
+        flush(sys.stderr)
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -128,6 +129,11 @@ def shapes_inside(network: keras.Model) -> Iterator[tuple[int | None, ...]]:
     for operation in (*network._flatten_layers(), *getattr(network, "operations", ())):
         for node in operation._inbound_nodes:
             yield from (tuple(tensor.shape) for tensor in node.outputs)
+
+
+def variables_are_at_hand(model: keras.Model) -> bool:
+    """Tell whether a model's variables hold their values: within an epoch, on JAX, they do not."""
+    return getattr(model, "_jax_state_synced", True)
 
 
 @contextlib.contextmanager

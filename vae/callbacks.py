@@ -11,7 +11,7 @@ import numpy as np
 
 from vae._checks import check_images, check_labels, check_non_negative, check_positive, check_positive_int
 from vae._keras import keras
-from vae._terminal import on_terminal
+from vae._terminal import bars_are_possible, on_terminal, say
 from vae.data import to_uint8
 
 LINES = 25  # about so many lines for a run, however many epochs it has
@@ -49,7 +49,7 @@ class EpochLog(keras.callbacks.Callback):
         )
         values = [f"{name} {_pair(name, logs)}" for name in names if name in logs and name[:4] != "val_"]
         head = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}   {time.perf_counter() - self._start:.1f} s"
-        print("   ".join([head, *values]), flush=True)
+        say("   ".join([head, *values]))
 
 
 def _pair(name: str, logs: dict[str, Any]) -> str:
@@ -246,12 +246,12 @@ def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
     """Return the callbacks and the verbosity for Keras's `fit`.
 
     The guard goes first, unless the user brought `TerminateOnNaN`. Verbosity "auto" becomes
-    Keras's progress bar on a terminal and `EpochLog` elsewhere.
+    Keras's progress bar on a terminal and `EpochLog` elsewhere; so does any where Keras could not print.
     """
     callbacks = _as_list(callbacks)
     if not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks):
         callbacks.insert(0, NonFiniteGuard())
-    if verbose == "auto":
+    if verbose == "auto" or (verbose and not bars_are_possible()):
         verbose = int(on_terminal())
         if not verbose and not any(isinstance(callback, EpochLog) for callback in callbacks):
             callbacks.append(EpochLog())
@@ -260,7 +260,7 @@ def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
 
 def plain_verbosity(verbose: Any) -> Any:
     """Return the verbosity for `evaluate` and `predict`: "auto" is silent where there is no terminal."""
-    return int(on_terminal()) if verbose == "auto" else verbose
+    return int(on_terminal()) if verbose == "auto" else verbose if bars_are_possible() else 0
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vae._checks import check_path
+from vae._terminal import say
 from vae.data import Dataset
 from vae.files.atomic import write_whole
 
@@ -148,7 +149,7 @@ def _read_place(place: str) -> Dataset | None:
 
 def _download() -> Dataset:
     """Download MNIST and keep it in Keras's cache; an OSError says why that failed."""
-    print("Downloading MNIST (11 MB) ...", flush=True)
+    say("Downloading MNIST (11 MB) ...")
     with tempfile.TemporaryDirectory(prefix="vae-", ignore_cleanup_errors=True) as folder:
         file = os.path.join(folder, "mnist.npz")
         _fetch(file)

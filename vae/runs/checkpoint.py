@@ -20,7 +20,7 @@ import numpy as np
 
 from vae._checks import check_path
 from vae._keras import keras
-from vae._terminal import on_terminal
+from vae._terminal import on_terminal, say
 from vae.files import ModelFileError
 from vae.files.atomic import sweep, write_whole
 from vae.runs.distribution import checksum_of_rows, is_first_process
@@ -32,6 +32,8 @@ _EITHER_WAY = {
     *("name", "inbound_nodes", "input_layers", "output_layers"),
     *("kernel_initializer", "bias_initializer"),
 }
+
+_UNLESS_SAID = {"trainable": True, "dtype": "float32"}  # checkpoints of 0.1.0 say nothing of them
 
 
 class Checkpoint(keras.callbacks.History):
@@ -193,7 +195,8 @@ def describe_data(x: Any) -> Any:
 
 def describe_model(model: Any) -> dict[str, Any]:
     """Return what the run makes of a model besides its weights: its config and how it was compiled."""
-    described: dict[str, Any] = {"model": model.get_config(), "compile": model.get_compile_config()}
+    config = {k: v for k, v in model.get_config().items() if (k, v) not in _UNLESS_SAID.items()}
+    described: dict[str, Any] = {"model": config, "compile": model.get_compile_config()}
     if described["compile"].get("optimizer") is None:
         described["recipe"] = RECIPE._asdict()
     return dict(json.loads(json.dumps(described, default=str)))
@@ -280,7 +283,5 @@ def interruption_reported(checkpoint: Checkpoint | None) -> Iterator[None]:
     except KeyboardInterrupt:
         if checkpoint is not None:
             end_of_bar = "\n" if on_terminal() else ""
-            print(
-                f"{end_of_bar}Interrupted: {checkpoint.kept()}; the same call goes on from there.", flush=True
-            )
+            say(f"{end_of_bar}Interrupted: {checkpoint.kept()}; the same call goes on from there.")
         raise
