@@ -39,4 +39,5 @@ def test_optimizers_of_0_1_0_go_on_where_they_were(name, expected):
     variables = vae.load_model(FOLDER / f"{name}.keras").optimizer.variables
     assert len(variables) == sum(key.startswith(f"{name}_optimizer_") for key in expected)
     for i, variable in enumerate(variables):
-        np.testing.assert_array_equal(np.asarray(variable), expected[f"{name}_optimizer_{i}"])
+        if variable.name != "learning_rate":  # that of the recipe, as it is today
+            np.testing.assert_array_equal(np.asarray(variable), expected[f"{name}_optimizer_{i}"])

@@ -5,6 +5,7 @@ many batches, and `train_step` and `test_step` make Keras's own step on all batc
 compiled loop of the backend. The rest is Keras's: callbacks, history, metrics, validation.
 """
 
+import contextlib
 import math
 import os
 import tempfile
@@ -31,7 +32,8 @@ from vae.runs.distribution import (
 )
 from vae.training.chunks import Chunks, steps_a_chunk
 from vae.training.plan import Plan
-from vae.training.recipe import RECIPE, highest_rate, scheduled_rates
+from vae.training.recipe import RECIPE
+from vae.training.schedule import Schedule
 
 
 class ChunkedModel(keras.Model):
@@ -59,9 +61,9 @@ class ChunkedModel(keras.Model):
 
         The recipe is what did best for its time on the default model (tests/benchmarks/README.md has
         the table): Adam, whose learning rate `fit` raises to 5e-3 in the first steps (less for models
-        above 110,000 weights) and leads along half a cosine to 0, in batches of 32. It stands back where
-        one of Keras's learning-rate callbacks is given. With an optimizer of your own ("adam" is Adam at
-        a constant 1e-3) the rate is yours.
+        above 110,000 weights) and leads along half a cosine to 0, in batches of 32. It stands back, and
+        says so, where you set `model.optimizer.learning_rate` or a callback does. With an optimizer of
+        your own ("adam" is Adam at a constant 1e-3) the rate is yours.
 
         Args:
             optimizer: A Keras name or optimizer; None follows the recipe.
@@ -76,11 +78,10 @@ class ChunkedModel(keras.Model):
         check_supported(self)
         if steps_per_execution != "auto":
             check_positive_int("steps_per_execution", steps_per_execution)
-        self._follows_recipe, self._scheduled = optimizer is None, False
+        self._schedule, self._scheduled = Schedule(self) if optimizer is None else None, False
         self._own_settings = {"steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
-        if optimizer is None:
-            self._highest_rate = highest_rate(self.count_params())
-            optimizer = keras.optimizers.Adam(self._highest_rate)
+        if self._schedule is not None:
+            optimizer = self._schedule.optimizer
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         # By itself it would be built by the first step, and a file saved before would lack its variables.
         if self.built and self.optimizer is not None:
@@ -91,7 +92,7 @@ class ChunkedModel(keras.Model):
         config = super().get_compile_config()
         if config:
             config.update(self._own_settings)
-            if self._follows_recipe:
+            if self._schedule is not None and (self._schedule.leads or not self._schedule.is_overruled()):
                 config["optimizer"] = None
         return config
 
@@ -105,10 +106,8 @@ class ChunkedModel(keras.Model):
         """Do what a plan says: Keras's `fit`, on chunks where the images are an array."""
         self._check_ready(plan.batch_size)
         checkpoint = plan.open_checkpoint(self)
-        scheduled = self._follows_recipe and plan.leaves_the_rate
-        self._choose_functions(scheduled and plan.in_chunks, plan.steps)
-        x, validation_data = self._data_for_keras(plan, scheduled)
-        try:
+        with self._schedule.run(plan.sets_rate) if self._schedule else contextlib.nullcontext():
+            x, validation_data = self._data_for_keras(plan)
             if checkpoint is not None:
                 checkpoint.restore(self)
                 if checkpoint.finished:
@@ -126,26 +125,29 @@ class ChunkedModel(keras.Model):
                     validation_data=_for_keras(validation_data),
                     **plan.options,
                 )
-        finally:
-            if scheduled:
-                self._set_rate(self._highest_rate)  # a second fit starts a new schedule
 
-    def _data_for_keras(self, plan: Plan, scheduled: bool) -> tuple[Any, Any]:
-        """Return the data of a plan, as chunks where they are arrays, and set its options to them."""
+    def _data_for_keras(self, plan: Plan) -> tuple[Any, Any]:
+        """Return the data of a plan, as chunks where they are arrays, and set all else to them."""
         x, options = plan.x, plan.options
+        schedule = self._schedule if self._schedule and self._schedule.leads else None
+        self._choose_functions(schedule is not None and plan.in_chunks, plan.steps)
         if plan.in_chunks:
             named = (options.get("initial_epoch", 0), options.get("validation_batch_size"))
             settings = (plan.images_a_step, plan.epochs, plan.shuffle, *named)
             seed = check_processes_agree(self, x, plan.validation_data, settings, plan.seed)
-            rate = self._schedule(plan.steps) if scheduled else None
+            rate = partial(schedule.rates, total=plan.steps) if schedule else None
             x = self._chunks(x, plan.images_a_step, seed=seed if plan.shuffle else None, rate=rate)
+            if schedule and plan.has_own_callbacks:  # nobody else can set the rate, and to look takes time
+                begin = x.last_rate(epoch=plan.epochs_done - 1) if plan.epochs_done else None
+                plan.callbacks = schedule.watch(plan.callbacks, begin, rate_after=x.last_rate)
             plan.callbacks.insert(0, at_epoch_begin(x.set_epoch))
             options.update(batch_size=None, shuffle=False)
         else:
             options["batch_size"] = plan.images_a_step if isinstance(x, np.ndarray) else None
-            if scheduled:  # batches come from elsewhere: the rate moves once an epoch
-                rate = self._schedule(plan.epochs)
-                plan.callbacks.insert(0, at_epoch_begin(lambda epoch: self._set_rate(rate(epoch))))
+            if schedule:  # batches come from elsewhere: the rate moves once an epoch
+                rate = partial(schedule.rates, total=plan.epochs)
+                begin = rate(plan.epochs_done - 1) if plan.epochs_done else None
+                plan.callbacks = schedule.watch(plan.callbacks, begin, rate_of_epoch=rate)
             if not isinstance(x, np.ndarray | keras.utils.PyDataset):
                 options.setdefault("shuffle", False)  # a dataset brings its own order; Keras warns otherwise
         validation_data = plan.validation_data
@@ -168,10 +170,14 @@ class ChunkedModel(keras.Model):
             batch_size = batch_size or RECIPE.batch_size
             check_processes_agree(self, x, None, (batch_size, steps), 0)
             x, batch_size = self._chunks(x, batch_size, steps), None
-        with data_left_in_place(self, x):
-            return super().evaluate(
-                _for_keras(x), batch_size=batch_size, verbose=plain_verbosity(verbose), steps=steps, **kwargs
-            )
+        verbose = plain_verbosity(verbose)
+        try:
+            with data_left_in_place(self, x):
+                return super().evaluate(
+                    _for_keras(x), batch_size=batch_size, verbose=verbose, steps=steps, **kwargs
+                )
+        finally:
+            backend.settle(self)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Predict as Keras does; where a distribution is set, arrays of any length, whole on each device."""
@@ -209,14 +215,14 @@ class ChunkedModel(keras.Model):
         fresh = force or self.train_function is None
         super().make_train_function(force)
         if fresh:
-            self.train_function = backend.pace(self.train_function)
+            self.train_function = backend.pace(self, self.train_function)
 
     def make_test_function(self, force: bool = False) -> Any:
         """Compile the evaluation step, likewise."""
         fresh = force or self.test_function is None
         super().make_test_function(force)
         if fresh:
-            self.test_function = backend.pace(self.test_function)
+            self.test_function = backend.pace(self, self.test_function)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """Compile for inference, without XLA where each size of a batch would be compiled anew."""
@@ -250,6 +256,11 @@ class ChunkedModel(keras.Model):
         if automatic and not self.jit_compile and backend.pays_for_xla(self, steps):
             self.jit_compile, self.train_function, self.test_function = True, None, None
 
+    def leave_rate(self) -> None:
+        """Have a training step compiled, from here on, that sets no learning rate."""
+        self._scheduled = False
+        self.make_train_function(force=True)
+
     # Helpers of a run
 
     def _chunks(self, x: np.ndarray, batch_size: int, limit: int | None = None, **order: Any) -> Chunks:
@@ -271,12 +282,6 @@ class ChunkedModel(keras.Model):
         rate: Any = getattr(self.optimizer, "learning_rate", None)
         if hasattr(rate, "assign") and not math.isfinite(float(rate)):
             raise ValueError(f"the optimizer's learning_rate must be finite; got {float(rate)}.")
-
-    def _schedule(self, total: int) -> Callable[[Any], Any]:
-        return partial(scheduled_rates, total=total, highest=self._highest_rate)
-
-    def _set_rate(self, rate: Any) -> None:
-        self.optimizer.learning_rate.assign(rate)
 
 
 def _for_keras(x: Any) -> Any:

@@ -56,6 +56,11 @@ class Chunks(keras.utils.PyDataset):
         """Return the number of chunks."""
         return len(self.bounds) - 1
 
+    def last_rate(self, index: int = -1, epoch: int | None = None) -> float:
+        """Return the learning rate of the last step of a chunk, in this epoch or another."""
+        last = math.ceil(self.bounds[1:][index] / self.batch_size) - 1
+        return float(self.rate((self.epoch if epoch is None else epoch) * self.steps_an_epoch + last))
+
     def __getitem__(self, index: int) -> tuple[Chunk]:
         """Return chunk `index` of the epoch."""
         start, stop = self.bounds[index : index + 2]

@@ -40,6 +40,8 @@ class Plan:
         if self.checkpoint is not None and self.options.get("initial_epoch"):
             raise ValueError("initial_epoch must be left out with checkpoint=, which knows the epoch.")
         self.verbose = self.verbose if is_first_process() else 0
+        self.epochs_done = 0
+        self.has_own_callbacks = bool(self.callbacks)
         self.callbacks, self.verbose = prepare_callbacks(self.callbacks, self.verbose)
         if self.validation_split and self.validation_data is None:
             self.x, self.validation_data = _split(self.x, self.validation_split)
@@ -61,9 +63,9 @@ class Plan:
         return self.batch_size or RECIPE.batch_size
 
     @property
-    def leaves_the_rate(self) -> bool:
-        """Whether no callback sets the learning rate, so that a schedule may."""
-        return not sets_learning_rate(self.callbacks)
+    def sets_rate(self) -> bool:
+        """Whether one of Keras's callbacks sets the learning rate."""
+        return sets_learning_rate(self.callbacks)
 
     def open_checkpoint(self, model: Any) -> Checkpoint | None:
         """Read the checkpoint, if one is asked for, and go on from its epoch."""
@@ -79,6 +81,7 @@ class Plan:
         }
         checkpoint = Checkpoint(self.checkpoint, settings, self.seed)
         self.seed, self.callbacks = checkpoint.seed, checkpoint.follow(self.callbacks)
+        self.epochs_done = checkpoint.epochs_done
         self.options["initial_epoch"] = self.epochs if checkpoint.stopped else checkpoint.epochs_done
         return checkpoint
 

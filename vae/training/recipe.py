@@ -32,6 +32,6 @@ def scheduled_rates(step: Any, total: int, highest: float = RECIPE.learning_rate
 
 
 def sets_learning_rate(callbacks: list[Any]) -> bool:
-    """Tell whether one of Keras's own learning-rate callbacks is there, for which the recipe stands back."""
+    """Tell whether one of Keras's own learning-rate callbacks is there."""
     kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
     return any(isinstance(callback, kinds) for callback in callbacks)
