@@ -62,7 +62,7 @@ MANY_DEVICES = {"process_index", "process_count", "gather", "lies_on", "put_on_d
 
 def test_the_contract_asks_for_what_the_package_needs():
     assert must_be_written("contract") == {"inspect", "run_chunk", "compile_network", *MANY_DEVICES}
-    optional = {"steps_alone", "feed", "keep_near", "pace", "settle", "pays_for_xla"}
+    optional = {"steps_alone", "feed", "keep_near", "pace", "alone", "pays_for_xla"}
     optional |= {"check_strategy", "shapes_only"}
     assert set(methods_of(class_in("contract"))) == must_be_written("contract") | optional
 

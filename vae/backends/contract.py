@@ -76,8 +76,9 @@ class Backend:
         """
         return step
 
-    def settle(self, model: Any) -> None:
-        """Give a model back its variables after an evaluation, however that ended."""
+    def alone(self, model: Any) -> contextlib.AbstractContextManager[Any]:
+        """Return what keeps threads apart that evaluate or predict, and leaves the model whole."""
+        return contextlib.nullcontext()
 
     def pays_for_xla(self, model: Any, steps: int) -> bool:
         """Tell whether a run of so many steps is faster with XLA where Keras would do without."""

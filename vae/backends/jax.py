@@ -1,6 +1,8 @@
 """JAX. What each method has to do is said in `contract`."""
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from importlib.metadata import distributions
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 
 from vae._keras import keras
 from vae.backends.contract import Backend, Chunk, Device, has_convolutions
+
+_ALONE = threading.RLock()
 
 
 class JAX(Backend):
@@ -71,8 +75,13 @@ class JAX(Backend):
 
         return paced
 
-    def settle(self, model: Any) -> None:
-        model.jax_state_sync()
+    @contextlib.contextmanager
+    def alone(self, model: Any) -> Iterator[None]:
+        with _ALONE:  # Keras takes the values out of the variables meanwhile
+            try:
+                yield
+            finally:
+                model.jax_state_sync()
 
     def process_index(self) -> int:
         return jax.process_index()

@@ -171,17 +171,14 @@ class ChunkedModel(keras.Model):
             check_processes_agree(self, x, None, (batch_size, steps), 0)
             x, batch_size = self._chunks(x, batch_size, steps), None
         verbose = plain_verbosity(verbose)
-        try:
-            with data_left_in_place(self, x):
-                return super().evaluate(
-                    _for_keras(x), batch_size=batch_size, verbose=verbose, steps=steps, **kwargs
-                )
-        finally:
-            backend.settle(self)
+        with backend.alone(self), data_left_in_place(self, x):
+            return super().evaluate(
+                _for_keras(x), batch_size=batch_size, verbose=verbose, steps=steps, **kwargs
+            )
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Predict as Keras does; where a distribution is set, arrays of any length, whole on each device."""
-        with data_left_in_place(self, x):
+        with backend.alone(self), data_left_in_place(self, x):
             return super().predict(x, *args, **kwargs)
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
