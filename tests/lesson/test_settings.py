@@ -41,6 +41,8 @@ def test_models_of_float64_do_all_that_others_do(settings, make, tmp_path):
     settings.set_floatx("float64")
     settings.set_dtype_policy("float64")  # as it is by itself, unless one was set before
     model = make()
+    if keras.backend.backend() == "torch" and len(model.encoder.input_shape) > 2:
+        pytest.skip("PyTorch has no gradient of such a convolution")
     x = X.reshape(-1, *model.encoder.input_shape[1:])
     for images in (x, x.astype("float64"), (255 * x).astype("uint8")):
         history = fit(model, images, validation_data=images, epochs=2)

@@ -254,11 +254,16 @@ def test_a_flat_model_takes_images_of_any_shape(model):
 ZEROS_AND_ONES = (X > 0.5).astype("uint8")
 
 
+def advice_in(warned):
+    """Return the warnings that are this package's; on PyTorch, Keras has some of its own."""
+    return [warning for warning in warned if "holds no value above 1" in str(warning.message)]
+
+
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "encode", "reconstruct"])
 def test_images_of_0_and_1_as_uint8_are_warned_of_once(model, method):
     with pytest.warns(UserWarning, match=r'x holds no value above 1.*x\.astype\("float32"\)') as warned:
         getattr(model, method)(ZEROS_AND_ONES)
-    assert len(warned) == 1
+    assert len(advice_in(warned)) == 1
     assert warned[0].filename == __file__
 
 
@@ -266,7 +271,7 @@ def test_images_of_0_and_1_as_uint8_are_warned_of_once(model, method):
 def test_black_and_other_images_are_not(model, x, recwarn):
     model.encode(x)
     model.encode(np.concatenate([np.zeros((3, PIXELS), "uint8"), 2 * ZEROS_AND_ONES]))
-    assert not recwarn.list
+    assert not advice_in(recwarn.list)
 
 
 def test_figures_and_flatten_warn_too():
