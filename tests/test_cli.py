@@ -36,7 +36,8 @@ def succeed(*args):
 def fail(*args):
     """Return the one line on stderr of a command that has to fail."""
     result = call(*args)
-    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    printed = re.sub(r"^Dataset .*\n", "", result.stdout)  # what was found before the mistake was
+    assert (result.exit_code, printed) == (2, ""), result.output
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
     return result.stderr
 

@@ -195,7 +195,6 @@ def _load(source: str, size: Any, color: str | None, seed: int) -> Any:
         click.echo(f"Warning: {warning.message}", err=True)
     if not len(data.x_test):
         raise ValueError(f"--data must hold enough images to test on a fifth of each class; got {data}.")
-    click.echo(f"{data}; from {source}.")
     return data
 
 

@@ -252,13 +252,55 @@ def test_every_run_gives_the_same(tmp_path, digits):
     assert np.isfinite(history.history["val_loss"]).all()
 
 
-def test_short_work_is_silent_and_long_work_is_not(tmp_path, monkeypatch, capfd):
+def test_one_line_says_what_was_found(tmp_path, capfd):
+    fill(tmp_path, {"a": 8, "b": 2})
+    (tmp_path / "notes.txt").touch()
+    data = load_images(tmp_path, (4, 4))
+    line = f"Dataset {data.name!r}: 8 training and 2 test images of 4 x 4, 2 classes; "
+    assert capfd.readouterr() == (f"{line}from {str(tmp_path)!r}, beside 1 other file.\n", "")
+
+
+def test_long_work_says_how_far_it_is(tmp_path, monkeypatch, capfd):
     fill(tmp_path, {"a": 8})
-    load_images(tmp_path, (4, 4))
-    assert capfd.readouterr() == ("", "")
     monkeypatch.setattr(_terminal, "_PATIENCE", -1)
     load_images(tmp_path, (4, 4))
-    assert capfd.readouterr().out.splitlines() == [f"Reading images: {n} of 8" for n in (2, 4, 6, 8)]
+    assert capfd.readouterr().out.splitlines()[:-1] == [f"Reading images: {n} of 8" for n in (2, 4, 6, 8)]
+
+
+def fill_with_photos(folder, kind="HEIF", suffix=".HEIC", n=7):
+    """Put one JPEG and n other photos into a folder."""
+    Image.new("RGB", (40, 30), "white").save(folder / "0.jpg")
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    for i in range(n):
+        Image.new("RGB", (40, 30), "white").save(folder / f"{i + 1}{suffix}", format=kind)
+
+
+def test_photos_of_phones_are_read(tmp_path, recwarn):
+    fill_with_photos(tmp_path)
+    data = load_images(tmp_path, (6, 8), "rgb", test_share=0)
+    assert data.x_train.shape == (8, 6, 8, 3)
+    assert data.x_train.min() > 250
+    assert not recwarn.list
+
+
+def test_or_counted_where_nothing_can_read_them(tmp_path, monkeypatch):
+    fill_with_photos(tmp_path)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    text = r"7 skipped below .*, 1 image read:\n  '1.HEIC': HEIC is read where"
+    with pytest.warns(UserWarning, match=text) as got:
+        assert len(load_images(tmp_path).x_train) == 1
+    assert len(got) == 1
+    (tmp_path / "0.jpg").unlink()
+    with pytest.raises(ValueError, match=r"(?s)7 that cannot be read:.*pip install pillow-heif"):
+        load_images(tmp_path)
+
+
+def test_images_of_other_kinds_are_counted(tmp_path):
+    fill_with_photos(tmp_path, "PPM", ".ppm", 2)
+    (tmp_path / "camera.NEF").touch()
+    with pytest.warns(UserWarning, match=r"(?s)3 skipped below .*'1.ppm': \.ppm is not read.*camera.NEF"):
+        load_images(tmp_path)
 
 
 def test_ctrl_c_stops_at_once(tmp_path, monkeypatch):

@@ -21,10 +21,16 @@ from vae._checks import as_float, check_choice, check_path, check_positive_int, 
 from vae._terminal import progress
 from vae.data import Dataset
 
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "HEIF")
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # of phones; read where `pillow-heif` is installed
+_UNREAD_SUFFIXES = (
+    *(".avif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".psd", ".svg", ".tga"),
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2"),  # of cameras
+)
 _MODES = {"grayscale": "L", "rgb": "RGB"}  # Pillow's names
 _LISTED = 10  # of the skipped files, in a message
+_NEEDS_HEIF = "HEIC is read where pillow-heif is installed: pip install pillow-heif"
 
 
 def load_images(
@@ -35,19 +41,20 @@ def load_images(
     test_share: float = 0.2,
     seed: int | None = 0,
 ) -> Dataset:
-    """Load every image below a folder, all brought to one size, split into training and test.
+    """Load every image below a folder, all brought to one size; print one line on what was found.
 
     Subfolders of the first level, with all below them, are classes: those that hold images get the labels
     0, 1, ... in sorted order. Where all images lie directly in `folder`, each has the label 0.
 
-    Read are PNG, JPEG, BMP, GIF (its first frame), TIFF and WebP, in the order of their paths; names
-    that begin with a dot are not. An image is turned as its EXIF orientation says, laid on black where
-    it is transparent, cropped around its centre to the wanted ratio of height to width, and resized
-    (Lanczos); one of the wanted size keeps its pixels. Of 16 bits the upper 8 are kept.
+    Read are PNG, JPEG, BMP, GIF (its first frame), TIFF and WebP, and HEIC where `pillow-heif` is installed,
+    in the order of their paths; names that begin with a dot are not. An image is turned as its EXIF
+    orientation says, laid on black where it is transparent, cropped around its centre to the wanted ratio
+    of height to width, and resized (Lanczos); one of the wanted size keeps its pixels. Of 16 bits the upper
+    8 are kept.
 
     A file that cannot be read, or has more pixels than Pillow's `Image.MAX_IMAGE_PIXELS`, is skipped,
-    and so is a link that leads out of `folder` or to a folder that is read anyway. One warning gives
-    their number, and ten of them with the reason.
+    and so are images of other kinds, and a link that leads out of `folder` or to a folder that is read
+    anyway. One warning gives their number, and ten of them with the reason.
 
     Args:
         folder: Where the images lie.
@@ -74,7 +81,8 @@ def load_images(
         ...     for name in ("cats", "dogs"):
         ...         os.mkdir(os.path.join(folder, name))
         ...         Image.new("RGB", (40, 30)).save(os.path.join(folder, name, "1.png"))
-        ...     pets = vae.load_images(folder, size=(24, 32))
+        ...     pets = vae.load_images(folder, size=(24, 32))  # doctest: +ELLIPSIS
+        Dataset '...': 2 training and 0 test images of 24 x 32, 2 classes; from '...'.
         >>> pets.x_train.shape, pets.y_train.tolist(), pets.class_names
         ((2, 24, 32), [0, 1], ('cats', 'dogs'))
     """
@@ -90,7 +98,7 @@ def load_images(
         raise FileNotFoundError(f"folder must be a folder of images; there is none at {root!r}.")
     if not os.path.isdir(root):
         raise NotADirectoryError(f"folder must be a folder of images; {root!r} is a file.")
-    paths, skipped, others = _find(root)
+    paths, skipped, others = _find(root, _suffixes())
     names, y = _classes(root, paths)
     x, faults = _read_all(root, paths, (height, width), _MODES[color])
     skipped |= {path: fault for path, fault in zip(paths, faults, strict=True) if fault}
@@ -98,16 +106,32 @@ def load_images(
     if not read.any():
         raise ValueError(_nothing(root, skipped, others))
     if skipped:
-        text = f"{len(skipped):,} skipped below {root!r}, {read.sum():,} images read:{_listing(skipped)}"
+        images = _count(int(read.sum()), "image")
+        text = f"{len(skipped):,} skipped below {root!r}, {images} read:{_listing(skipped)}"
         warnings.warn(text, stacklevel=2)
     train, test = _split(y, read, share, seed)
-    return Dataset(x[train], y[train], x[test], y[test], os.path.basename(os.path.abspath(root)), names)
+    name = os.path.basename(os.path.abspath(root))
+    dataset = Dataset(x[train], y[train], x[test], y[test], name, names)
+    found = [str(dataset), *([_count(len(names), "class", "es")] if names else [])]
+    beside = f", beside {_count(others, 'other file')}" if others else ""
+    print(f"{', '.join(found)}; from {root!r}{beside}.")
+    return dataset
 
 
 # Finding
 
 
-def _find(root: str) -> tuple[list[str], dict[str, str], int]:
+def _suffixes() -> tuple[str, ...]:
+    """Return how names of images end that can be read."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return _SUFFIXES
+    register_heif_opener()
+    return (*_SUFFIXES, *_HEIF_SUFFIXES)
+
+
+def _find(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], dict[str, str], int]:
     """Return the sorted paths of images, joined by "/"; what is skipped and why; how many other files."""
     real_root, seen = os.path.realpath(root), set()  # every real folder is read once: rings of links end
     paths, skipped, others = [], {}, 0
@@ -129,7 +153,7 @@ def _find(root: str) -> tuple[list[str], dict[str, str], int]:
         for entry in entries:
             name = f"{folder}/{entry.name}".lstrip("/")
             try:
-                kind = _kind(entry, real_root)
+                kind = _kind(entry, real_root, suffixes)
             except OSError as error:  # a link to itself
                 kind = _why_unreadable(error)
             if kind == "folder":
@@ -143,16 +167,21 @@ def _find(root: str) -> tuple[list[str], dict[str, str], int]:
     return sorted(paths, key=_parts), skipped, others
 
 
-def _kind(entry: os.DirEntry[str], real_root: str) -> str:
+def _kind(entry: os.DirEntry[str], real_root: str, suffixes: tuple[str, ...]) -> str:
     """Return "folder", "image", "other", or why an image cannot be read."""
-    image = os.path.splitext(entry.name)[1].lower() in _SUFFIXES
+    suffix = os.path.splitext(entry.name)[1].lower()
+    image = suffix in suffixes
     if entry.is_dir():
         return "folder"
     if not entry.is_file():  # a pipe, say: to open it might take for ever
         return "broken link" if entry.is_symlink() else "not a regular file" if image else "other"
     if image and entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(real_root):
         return "link out of the folder"
-    return "image" if image else "other"
+    if image:
+        return "image"
+    if suffix in _HEIF_SUFFIXES:
+        return _NEEDS_HEIF
+    return f"{suffix} is not read" if suffix in _UNREAD_SUFFIXES else "other"
 
 
 def _parts(path: str) -> list[str]:
@@ -235,6 +264,10 @@ def _why_unreadable(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     return textwrap.shorten(str(getattr(error, "strerror", "") or error) or type(error).__name__, 60)
+
+
+def _count(n: int, what: str, plural: str = "s") -> str:
+    return f"{n:,} {what}{plural if n != 1 else ''}"
 
 
 def _listing(skipped: dict[str, str]) -> str:
