@@ -65,9 +65,10 @@ def check_images(name: str, images: Any) -> np.ndarray:
     """
     array = as_array(name, images)
     if array.ndim not in (2, 3, 4):
+        one = f" For one image, pass {name}[None]." if array.ndim == 1 else ""
         raise ValueError(
             f"{name} must have shape (n, pixels), (n, height, width) or (n, height, width, channels); "
-            f"got shape {array.shape}."
+            f"got shape {array.shape}.{one}"
         )
     if array.size == 0:
         raise ValueError(f"{name} must hold at least one image and one pixel; got shape {array.shape}.")

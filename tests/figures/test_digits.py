@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from tiny import shared_vae
 
 import vae
 from vae._keras import keras
@@ -390,3 +391,44 @@ def test_reconstructions_refuse():
     ):
         with pytest.raises(ValueError, match=" must "):
             vae.plot_reconstructions(plain_vae(), images, **options)
+
+
+# One image, or many?
+
+
+@pytest.mark.parametrize(
+    ("shape", "ways"),
+    [
+        ((16, 16), r"pass images\[None\]; for 16 flat ones, image_shape=\(4, 4\)"),
+        ((64, 64), r"pass images\[None\]; for 64 flat ones, image_shape=\(8, 8\)"),
+        ((28, 28), r"pass images\[None\]; for 28 flat ones, image_shape=\(height, width\)"),
+        ((24, 32), r"32 pixels make no square. For one image, pass images\[None\]"),
+        ((20, 16, 3), r"must have an axis for their number; .*pass images\[None\]"),
+        ((784,), r"got shape \(784,\). For one image, pass images\[None\]"),
+    ],
+)
+def test_one_image_is_not_taken_for_many(shape, ways):
+    images = np.zeros(shape)
+    with pytest.raises(ValueError, match=ways):
+        vae.plot_digits(images)
+    if len(shape) > 1:
+        assert len(vae.plot_digits(images[None]).axes) == 1
+
+
+def test_as_many_flat_images_as_pixels_are_drawn_where_that_is_said():
+    images = np.zeros((16, 16))
+    for figure in (vae.plot_digits(images, image_shape=(4, 4)), vae.plot_digits(images, range(16))):
+        assert len(figure.axes) == 10
+        assert figure.axes[0].images[0].get_array().shape == (4, 4)
+
+
+@pytest.mark.parametrize("shape", [None, (6, 4, 3)])
+def test_one_image_of_the_models_shape_is_an_error_that_names_the_way(shape):
+    model = shared_vae(shape=shape)
+    x = np.zeros((5, *(shape or (6, 6))))
+    for use in (vae.plot_reconstructions, vae.VAE.encode, vae.VAE.reconstruct):
+        with pytest.raises(ValueError, match=r"For one image, pass (images|x)\[None\]"):
+            use(model, x[0])
+    assert len(vae.plot_reconstructions(model, x[0][None]).axes) == 2
+    flat = vae.plot_reconstructions(model, x.reshape(5, -1))
+    assert flat.axes[0].images[0].get_array().shape == x.shape[1:]

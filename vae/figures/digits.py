@@ -21,9 +21,10 @@ from vae._checks import (
     check_positive_int,
 )
 from vae._keras import keras
-from vae.figures.shared import Picture, clip_pictures, draw_picture, to_mosaic, to_pictures
+from vae.figures.shared import Picture, check_several, clip_pictures, draw_picture, to_mosaic, to_pictures
 from vae.model import VAE, Autoencoder
 from vae.training.image_model import ImageModel
+from vae.training.inputs import check_shape
 
 Shape = tuple[int, ...] | None
 _PER_ROW = 10  # images
@@ -46,7 +47,8 @@ def plot_digits(
 
     Raises:
         ValueError: An `n` below 1, images or labels of a wrong shape or range, or an `image_shape` that
-            does not fit, or is missing for flat images that are not square.
+            does not fit, or is missing: for flat images that are not square, and for as many flat images
+            as they have pixels, which might be one image.
         TypeError: Images of a type other than uint8 or float.
 
     Example:
@@ -54,6 +56,8 @@ def plot_digits(
         >>> len(vae.plot_digits(np.zeros((3, 64)), labels=[7, 2, 1]).axes)
         3
     """
+    if labels is None and image_shape is None:
+        check_several("images", images)
     pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
     return _draw_cells(pictures, min(len(pictures), _PER_ROW), _titles(labels, len(np.asarray(images)))[:n])
 
@@ -176,9 +180,13 @@ def plot_reconstructions(
         6
     """
     check_instance("model", model, VAE, Autoencoder)
+    wanted = model.encoder.input_shape
+    check_shape("images", as_array("images", images).shape, wanted)
+    if image_shape is None and len(wanted) == 4 and np.ndim(images) == 2:
+        image_shape = wanted[1:]
     pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
     array, name = np.asarray(images), "reconstruction"
-    output = model.reconstruct(model.shape_images("images", array[: len(pictures)]))
+    output = model.reconstruct(array[: len(pictures)])
     rows = np.concatenate([pictures, clip_pictures("reconstructions", output, pictures.shape[1:])])
     names = ["image", f"{name}\nfrom z_mean" if isinstance(model, VAE) else name]
     return _draw_cells(rows, len(pictures), _titles(labels, len(array))[: len(pictures)], names)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vae._checks import Images, check_images, check_path, check_units
+from vae._checks import Images, as_array, check_images, check_path, check_units
 from vae.data import flatten, to_uint8
 
 # Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
@@ -52,7 +52,7 @@ def to_pictures(
     else:
         raise ValueError(
             f"image_shape must be given, (height, width) or (height, width, channels): {name} are flat, "
-            f"and their {pixels} pixels make no square."
+            f"and their {pixels} pixels make no square. For one image, pass {name}[None]."
         )
     if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)) or math.prod(shape) != pixels:
         raise ValueError(
@@ -60,6 +60,21 @@ def to_pictures(
             f"to {pixels}, the pixels of each of {name}; got {shape}."
         )
     return flatten(array[:n]).reshape(-1, *(shape if shape[2:] == (3,) else shape[:2]))
+
+
+def check_several(name: str, images: Images) -> None:
+    """Raise a ValueError for what may be one image, where several are asked for and nothing tells."""
+    shape = as_array(name, images).shape
+    one = f"for one image, pass {name}[None]"
+    if len(shape) == 2 and shape[0] == shape[1]:
+        side = math.isqrt(shape[1])
+        flat = (side, side) if side**2 == shape[1] else "(height, width)"
+        raise ValueError(
+            f"{name} must tell whether they are one or many; got shape {shape}: {one}; "
+            f"for {shape[0]} flat ones, image_shape={flat}."
+        )
+    if len(shape) == 3 and shape[2] in (1, 3):
+        raise ValueError(f"{name} must have an axis for their number; got shape {shape}: {one}.")
 
 
 def clip_pictures(name: str, output: Images, image_shape: tuple[int, ...] | None) -> np.ndarray:

@@ -41,7 +41,7 @@ class Watch:
         check_targets(name, x, y)
         if isinstance(x, Dataset):
             raise TypeError(f"{name} must be images; got a vae.Dataset: pass its x_train or x_test.")
-        if x is None or isinstance(x, str | bytes | dict | float | int):
+        if not yields_chunks(x) and not _yields_batches(x):
             raise TypeError(f"{name} must be images, or yield batches of them; got {type(x).__name__}.")
         return x if yields_chunks(x) else _watched(x, _Look(self, name))
 
@@ -90,6 +90,12 @@ class _Look:
 
 def _to_numpy(x: Any) -> Any:
     return x.detach().cpu().numpy() if hasattr(x, "detach") else x  # PyTorch's, perhaps on a GPU
+
+
+def _yields_batches(x: Any) -> bool:
+    if isinstance(x, keras.utils.PyDataset | Iterator) or hasattr(x, "element_spec"):
+        return True
+    return hasattr(type(x), "__iter__") and type(x).__module__.partition(".")[0] != "builtins"
 
 
 def _watched(source: Any, look: _Look) -> Any:
