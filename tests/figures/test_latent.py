@@ -1,6 +1,7 @@
 """Pictures of the latent space: the same points in both twins, named, coloured, and what is refused."""
 
 import io
+from itertools import combinations
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ import plotly.io as pio
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
@@ -321,3 +322,86 @@ def test_trained_models_fit_in(model, digits):
     autoencoder.fit(digits.x_train, verbose=0)
     figure = vae.plot_latent_intuition(autoencoder, model, digits.x_test, digits.y_test, n=20)
     assert sum(len(collection.get_offsets()) for collection in figure.axes[0].collections) == 20
+
+
+# A label keeps its colour
+
+
+def colors_of(figure):
+    """Return the colour of each name."""
+    return {trace.name: trace.marker.color for trace in figure.data}
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 4, 9, 5], [4.0, 9.0], ["a", "c"], [9], [True, False]])
+def test_whole_numbers_have_the_same_colour_whatever_else_there_is(labels):
+    z_mean = np.random.default_rng(0).normal(size=(len(labels), 2))
+    colors = list(colors_of(vae.plot_latent_space(z_mean, labels)).values())
+    places = [0, 1] if isinstance(labels[0], str) else sorted(int(label) for label in labels)
+    assert colors == [COLORS[place] for place in places]
+
+
+def test_labels_above_9_keep_their_colours_too():
+    z_mean, labels = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40)
+    every = colors_of(vae.plot_latent_space(z_mean, labels))
+    some = colors_of(vae.plot_latent_space(z_mean[::3], labels[::3]))
+    assert len(set(every.values())) == 40
+    assert some.items() <= every.items()
+
+
+def test_names_have_their_colours_by_class_names():
+    names = ("zebra", "ant", "cat")
+    z_mean = np.random.default_rng(0).normal(size=(3, 2))
+    wanted = dict(zip(names, COLORS, strict=False))
+    by_number = vae.plot_latent_space(z_mean, [2, 0, 1], class_names=names)
+    by_name = vae.plot_latent_space(z_mean, ["cat", "zebra", "ant"], class_names=names)
+    fewer = vae.plot_latent_space(z_mean, ["cat", "cat", "ant"], class_names=names)
+    assert colors_of(by_number) == colors_of(by_name) == wanted
+    assert [trace.name for trace in by_name.data] == list(names)
+    assert colors_of(fewer) == {name: wanted[name] for name in ("ant", "cat")}
+    static = vae.plot_latent_space(z_mean, [2, 0, 1], class_names=names, static=True)
+    assert [text.get_text() for text in static.legends[0].get_texts()] == list(names)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0], ["a", "d"], [0.5, 1]])
+def test_class_names_name_every_label(labels):
+    message = r"class_names must name every label; got .*'a', 'b', 'c'.*and the label"
+    with pytest.raises(ValueError, match=message):
+        vae.plot_latent_space(np.zeros((2, 2)), labels, class_names=("a", "b", "c"))
+
+
+def seen(color, defect):
+    """Return a colour in OKLab as it is seen with a colour-vision defect, or with none.
+
+    Machado, Oliveira & Fernandes 2009, full severity; Ottosson 2020.
+    """
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = (np.array(DEFECTS[defect]) @ linear).clip(0, 1)
+    cones = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]]) @ linear
+    to_lab = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
+    return to_lab @ np.cbrt(cones)
+
+
+DEFECTS = {
+    "none": np.eye(3),
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_digits_that_touch_are_told_apart_by_everybody(defect):
+    colors = [seen(color, defect) for color in COLORS]
+    apart = {pair: np.linalg.norm(colors[pair[0]] - colors[pair[1]]) for pair in combinations(range(10), 2)}
+    assert min(apart.values()) > 0.06
+    assert min(apart[pair] for pair in [(3, 5), (3, 8), (5, 8), (4, 7), (4, 9), (7, 9)]) > 0.2
+    if defect == "none":
+        assert min(np.hypot(*color[1:]) for color in colors) > 0.07  # none is grey

@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from tiny import X, fit, tiny_vae
 
 import vae
 
@@ -125,7 +126,14 @@ def test_another_type_is_refused(history):
         ({"loss": []}, ValueError, "one number an epoch"),
         ({"loss": 3.0}, ValueError, "one number an epoch"),
         ({"loss": [[1.0, 2.0]]}, ValueError, "one number an epoch"),
-        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, ValueError, "val_loss.*validation_freq"),
+        (
+            {"loss": 10 * [1.0], "val_loss": 2 * [1.0]},
+            ValueError,
+            "which of its 10 epochs .*Pass the History",
+        ),
+        ({"loss": [1.0], "val_loss": [1.0, 1.0]}, ValueError, "val_loss"),
+        ({"loss": [1.0], "val_loss": 1.0}, ValueError, "val_loss"),
+        ({"loss": [1.0, 2.0], "kl_loss": [1.0]}, ValueError, "one number an epoch"),
         ({"loss": ["low", "lower"]}, TypeError, "must hold numbers"),
         ({"loss": [1.0], "kl_loss": None}, ValueError, "kl_loss"),
     ],
@@ -133,3 +141,42 @@ def test_another_type_is_refused(history):
 def test_another_content_is_refused(history, error, message):
     with pytest.raises(error, match=message):
         vae.plot_loss(history)
+
+
+@pytest.mark.parametrize(
+    ("frequency", "epochs", "validated"),
+    [
+        (1, 3, [1, 2, 3]),
+        (3, 10, [3, 6, 9]),
+        (4, 10, [4, 8]),
+        (5, 10, [5, 10]),
+        ([2, 3, 7], 7, [2, 3, 7]),
+        (9, 4, []),
+    ],
+)
+def test_a_validation_now_and_then_is_drawn_at_its_epochs(frequency, epochs, validated, tmp_path):
+    model = tiny_vae()
+    options = {"validation_data": X, "validation_freq": frequency, "epochs": epochs, "verbose": 0}
+    history = model.fit(X, checkpoint=tmp_path, **options)
+    again = model.fit(X, checkpoint=tmp_path, **options)
+    for drawn in (history, again):
+        for ax in vae.plot_loss(drawn).axes:
+            assert list(lines(ax)["training"].get_xdata()) == list(range(1, epochs + 1))
+            assert list(lines(ax)["validation"].get_xdata() if validated else []) == validated
+    model.compile("adam")
+    later = model.fit(X, initial_epoch=epochs, **{**options, "epochs": epochs + 6})
+    if frequency == 3:
+        assert list(lines(vae.plot_loss(later).axes[0])["validation"].get_xdata()) == [12, 15]
+
+
+def test_a_plain_record_is_drawn_where_only_one_frequency_fits():
+    (ax,) = vae.plot_loss({"loss": 7 * [1.0], "val_loss": [3.0, 2.0, 1.0]}).axes
+    assert list(lines(ax)["validation"].get_xdata()) == [2, 4, 6]
+
+
+def test_a_model_is_refused_and_the_way_is_named():
+    model = tiny_vae()
+    fit(model)
+    with pytest.raises(TypeError, match=r"got a VAE: pass model\.history"):
+        vae.plot_loss(model)
+    assert vae.plot_loss(model.history).axes

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -20,8 +21,8 @@ from PIL import Image
 
 from vae._checks import Images, Labels, check_images, check_instance
 from vae.data import to_uint8
-from vae.figures.latent import encode_in_plane, group_points, label_colors, name_places, number_labels
-from vae.figures.shared import check_file, to_base64, to_mosaic, to_pictures, to_png
+from vae.figures.latent import Classes, encode_in_plane, group_points, name_places, sort_labels
+from vae.figures.shared import COLORS, check_file, to_base64, to_mosaic, to_pictures, to_png
 from vae.files.atomic import write_whole
 from vae.model import VAE, Autoencoder
 
@@ -56,6 +57,7 @@ def explore(
     images: Images,
     labels: Labels | None = None,
     *,
+    class_names: Sequence[str] | None = None,
     autoencoder: Autoencoder | None = None,
     path: str | os.PathLike[str] = "latent.html",
     image_shape: tuple[int, ...] | None = None,
@@ -72,6 +74,7 @@ def explore(
         model: A trained `VAE`, latent_dim 2, of any layers.
         images: n test images, as `flatten` takes them.
         labels: One label an image, shape (n,), numbers or strings; None draws one colour.
+        class_names: As in `plot_latent_space`.
         autoencoder: A trained `Autoencoder`, latent_dim 2, whose plane the page offers as well; or None.
         path: Where to write, a name that ends in .html. Folders are made, an old file is replaced.
         image_shape: (height, width) or (height, width, channels); None infers a square.
@@ -99,7 +102,9 @@ def explore(
         raise TypeError(f"title must be a string or None; got {title!r}.")
     array = check_images("images", images)
     shape = to_pictures("images", array, image_shape, n=1).shape[1:]
-    names, numbers = ([], np.zeros(len(array), int)) if labels is None else number_labels(labels, len(array))
+    classes = Classes([], list(COLORS[:1]), np.zeros(len(array), int))
+    if labels is not None:
+        classes = sort_labels(labels, len(array), class_names)
     check_instance("model", model, VAE)
     models: dict[str, Any] = {"model": model}
     if autoencoder is not None:
@@ -109,15 +114,19 @@ def explore(
 
     most = min(_MOST_ORIGINALS, max(1, _ORIGINAL_VALUES // math.prod(shape)))
     chosen = np.linspace(0, len(array) - 1, min(len(array), most)).astype(int)
-    written = labels if all(len(name) <= _LONGEST_NAME for name in names) else None
+    written = labels if all(len(name) <= _LONGEST_NAME for name in classes.names) else None
+
+    def medians(points: np.ndarray) -> list[tuple[float, float]]:
+        return [(x, y) for _, x, y in name_places(group_points(points, written, class_names))]
+
     data = {
-        "names": names,
-        "colors": label_colors(max(1, len(names))),
-        "which": numbers.tolist(),
+        "names": classes.names,
+        "colors": classes.colors,
+        "which": classes.numbers.tolist(),
         "shape": shape,
         "chosen": chosen.tolist(),
         "originals": _sheet(to_pictures("images", array[chosen], image_shape)),
-        "planes": [_describe(name, models[name], encoded[name], chosen, shape, written) for name in models],
+        "planes": [_describe(name, models[name], encoded[name], chosen, shape, medians) for name in models],
     }
     content = _fill(f"Latent plane of {len(array):,} images" if title is None else title, data)
     write_whole(target, content.encode(errors="replace"))  # half a surrogate pair, say
@@ -128,9 +137,14 @@ def explore(
 
 
 def _describe(
-    argument: str, model: Any, rows: np.ndarray, chosen: np.ndarray, shape: tuple[int, ...], labels: Any
+    argument: str,
+    model: Any,
+    rows: np.ndarray,
+    chosen: np.ndarray,
+    shape: tuple[int, ...],
+    medians: Callable[[np.ndarray], list[tuple[float, float]]],
 ) -> dict[str, Any]:
-    """Return what the page is told of a model's plane; the names of `labels` are written into it."""
+    """Return what the page is told of a model's plane; at `medians` of its points stand the labels."""
     is_vae, points = argument == "model", rows[:, :2]
     name, axis, least_reach = ("VAE", "z", _PRIOR_REACH) if is_vae else ("Autoencoder", "code", 0.0)
     left, bottom, side = _square(points, least_reach)
@@ -152,7 +166,7 @@ def _describe(
         "square": [left, bottom, side],
         "points": to_base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
         "beyond": int(((place < 0) | (place > 1)).any(axis=1).sum()),
-        "medians": [(x, y) for _, x, y in name_places(group_points(points, labels))],
+        "medians": medians(points),
         "numbers": [[float(f"{number:.5g}") for number in row] for row in rows[chosen].tolist()],
         "reconstructions": _sheet(decode(points[chosen])),
         "size": size,

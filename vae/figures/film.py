@@ -1,5 +1,6 @@
 """The film of a training run: the latent plane and what it decodes to, epoch by epoch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from plotly.subplots import make_subplots
 from vae._checks import check_flag, check_instance
 from vae.callbacks import TrainingFilm
 from vae.data import to_uint8
-from vae.figures.latent import draw_legend, draw_points, group_points, to_trace
+from vae.figures.latent import Group, draw_legend, draw_points, group_points, to_trace
 from vae.figures.shared import Picture, draw_picture, to_base64, to_mosaic, to_pictures, to_png
 
 _MILLISECONDS = 400  # a frame
@@ -20,12 +21,17 @@ _SHADES = 32  # enough for a film, of which a page holds many frames
 
 
 def plot_training_film(
-    film: TrainingFilm, *, static: bool = False, image_shape: tuple[int, ...] | None = None
+    film: TrainingFilm,
+    *,
+    class_names: Sequence[str] | None = None,
+    static: bool = False,
+    image_shape: tuple[int, ...] | None = None,
 ) -> go.Figure | Figure:
     """Show what a `TrainingFilm` recorded: the latent plane beside the decoded grid, frame by frame.
 
     Args:
         film: A `TrainingFilm` that took part in a `fit`.
+        class_names: As in `plot_latent_space`.
         static: Whether to return the matplotlib twin instead, of four frames.
         image_shape: (height, width) or (height, width, channels); None infers a square.
 
@@ -51,7 +57,8 @@ def plot_training_film(
         raise ValueError("film must hold frames; pass it to fit(callbacks=[film]) first.")
     mosaics = [to_mosaic(to_pictures("film", grid, image_shape), film.n) for grid in film.grids]
     reach = 1.05 * max(film.limit, *(float(np.quantile(np.abs(z), 0.995)) for z in film.z_mean))
-    return (_draw_stills if check_flag("static", static) else _draw_film)(film, mosaics, reach)
+    groups = [group_points(points, film.labels, class_names) for points in film.z_mean]
+    return (_draw_stills if check_flag("static", static) else _draw_film)(film, groups, mosaics, reach)
 
 
 def _title(film: TrainingFilm, i: int) -> str:
@@ -59,9 +66,11 @@ def _title(film: TrainingFilm, i: int) -> str:
     return "before training" if loss is None else f"epoch {film.epochs[i]}, loss {loss:.2f}"
 
 
-def _draw_film(film: TrainingFilm, mosaics: list[np.ndarray], reach: float) -> go.Figure:
+def _draw_film(
+    film: TrainingFilm, groups: list[list[Group]], mosaics: list[np.ndarray], reach: float
+) -> go.Figure:
     figure = make_subplots(1, 2, subplot_titles=["z_mean of each image", "decoded grid of points"])
-    figure.add_traces(_traces(film, 0))
+    figure.add_traces(_traces(groups[0]))
     limit = film.limit
     box = {"x0": -limit, "x1": limit, "y0": -limit, "y1": limit}
     figure.add_shape(type="rect", line={"color": "gray", "dash": "dot"}, row=1, col=1, **box)
@@ -70,7 +79,7 @@ def _draw_film(film: TrainingFilm, mosaics: list[np.ndarray], reach: float) -> g
     figure.frames = [
         go.Frame(
             name=str(epoch),
-            data=_traces(film, i),
+            data=_traces(groups[i]),
             traces=list(range(len(figure.data))),
             layout={"images": [images[i]], "title": {"text": _title(film, i)}},
         )
@@ -86,8 +95,7 @@ def _draw_film(film: TrainingFilm, mosaics: list[np.ndarray], reach: float) -> g
     return figure.update_layout(width=1000, height=620, **_controls(film))
 
 
-def _traces(film: TrainingFilm, i: int) -> list[go.Scattergl]:
-    groups = group_points(film.z_mean[i], film.labels)
+def _traces(groups: list[Group]) -> list[go.Scattergl]:
     return [to_trace(group, 5, showlegend=group.name is not None, xaxis="x", yaxis="y") for group in groups]
 
 
@@ -115,18 +123,19 @@ def _button(label: str, frames: list[Any] | None, milliseconds: int = 0) -> dict
     return {"label": label, "method": "animate", "args": [frames, how]}
 
 
-def _draw_stills(film: TrainingFilm, mosaics: list[np.ndarray], reach: float) -> Figure:
+def _draw_stills(
+    film: TrainingFilm, groups: list[list[Group]], mosaics: list[np.ndarray], reach: float
+) -> Figure:
     chosen = np.unique(np.linspace(0, len(mosaics) - 1, _STILLS).round().astype(int))
     figure = Picture(figsize=(3 * len(chosen), 6.4))
     columns = figure.subplots(2, len(chosen), squeeze=False).T
     for i, (above, below) in zip(chosen, columns, strict=True):
-        groups = group_points(film.z_mean[i], film.labels)
-        draw_points(above, groups, size=4)
+        draw_points(above, groups[i], size=4)
         above.set(title=_title(film, i), xlim=(-reach, reach), ylim=(-reach, reach))
         above.set_aspect("equal", adjustable="box")
         draw_picture(below, mosaics[i], extent=(-film.limit, film.limit) * 2, aspect="equal")
         for ax in (above, below):
             ax.set(xlabel="z, dimension 1", ylabel="z, dimension 2" if i == 0 else "")
     if film.labels is not None:
-        draw_legend(above, groups, loc="outside lower center", ncols=10, markerscale=3)
+        draw_legend(above, groups[-1], loc="outside lower center", ncols=10, markerscale=3)
     return figure

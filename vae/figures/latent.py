@@ -1,6 +1,7 @@
 """Pictures of the latent space: where the encoder puts images, and how wide it spreads each."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ def plot_latent_space(
     z_mean: Points,
     labels: Labels | None = None,
     *,
+    class_names: Sequence[str] | None = None,
     static: bool = False,
     title: str | None = None,
     name: str = "z_mean",
@@ -55,7 +57,10 @@ def plot_latent_space(
 
     Args:
         z_mean: The means that `VAE.encode` gives, shape (images, latent_dim), latent_dim at least 2.
-        labels: One label an image, shape (images,), numbers or strings; None draws one colour.
+        labels: One label an image, shape (images,), numbers or strings; None draws one colour. A whole
+            number has the same colour in every figure.
+        class_names: What the labels 0, 1, ... are called, such as `Dataset.class_names`; or the order of
+            labels that are strings, which gives each of these its colour.
         static: Whether to return the matplotlib twin instead, of the same numbers.
         title: Of the figure; None says how many images it shows.
         name: What the points are, for axes and caption; "code" for those of an `Autoencoder`.
@@ -83,11 +88,17 @@ def plot_latent_space(
     if name == "z_mean":
         caption += ", the encoder's mean: nothing is sampled"
     draw = _draw_static if check_flag("static", static) else _draw_interactive
-    return draw(group_points(points, labels), axis_names, title, caption)
+    return draw(group_points(points, labels, class_names), axis_names, title, caption)
 
 
 def plot_latent_intuition(
-    autoencoder: Autoencoder, model: VAE, images: Images, labels: Labels, *, n: int = 400
+    autoencoder: Autoencoder,
+    model: VAE,
+    images: Images,
+    labels: Labels,
+    *,
+    class_names: Sequence[str] | None = None,
+    n: int = 400,
 ) -> Figure:
     """Draw the same images in two latent spaces: as points (autoencoder), as Gaussians (VAE).
 
@@ -100,6 +111,7 @@ def plot_latent_intuition(
         model: A trained `VAE`, latent_dim 2.
         images: As `flatten` takes them.
         labels: One label an image, shape (images,).
+        class_names: As in `plot_latent_space`.
         n: How many to draw, spread evenly over all that are given.
 
     Returns:
@@ -124,11 +136,11 @@ def plot_latent_intuition(
     chosen = np.linspace(0, len(array) - 1, min(check_positive_int("n", n), len(array))).astype(int)
     array, names = array[chosen], names[chosen]
     codes = encode_in_plane("autoencoder", autoencoder, array)
-    gaussians = group_points(encode_in_plane("model", model, array), names)
+    gaussians = group_points(encode_in_plane("model", model, array), names, class_names)
 
     figure = Picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
-    groups = group_points(codes, names)
+    groups = group_points(codes, names, class_names)
     draw_points(left, groups, size=12)
     _draw_gaussians(right, gaussians)
     for ax, title, axis in (left, "Autoencoder: a point", "code"), (right, "VAE: a Gaussian", "z"):
@@ -228,27 +240,54 @@ def _draw_gaussians(ax: Axes, groups: list[Group]) -> None:
 # Points by label
 
 
-def number_labels(labels: Labels, n: int) -> tuple[list[str], np.ndarray]:
-    """Return the names of the labels in order, and for each of `n` images the number of its label."""
-    names, numbers = np.unique(check_labels("labels", labels, n), return_inverse=True)
-    return [str(name) for name in names], numbers
+class Classes(NamedTuple):
+    """The labels that occur, in order, with their colours; of each image the number of its label there."""
+
+    names: list[str]
+    colors: list[str]
+    numbers: np.ndarray
 
 
-def label_colors(n: int) -> tuple[str, ...]:
-    """Return a colour for each of `n` labels."""
-    if n <= len(COLORS):
-        return COLORS[:n]
-    return tuple(to_hex(color) for color in colormaps["turbo"](np.linspace(0.05, 0.95, n)))
+def sort_labels(labels: Labels, n: int, class_names: Sequence[str] | None = None) -> Classes:
+    """Return the classes of `n` images; each has a place, which decides its colour.
+
+    The place of a whole number is the number itself, that of a string is where it stands in `class_names`,
+    or, without these, among the strings that occur.
+    """
+    kinds, numbers = np.unique(check_labels("labels", labels, n), return_inverse=True)
+    names, known = [str(kind) for kind in kinds], [str(name) for name in class_names or ()]
+    places = list(range(len(kinds)))
+    if kinds.dtype.kind in "biuf" and (np.floor(kinds) == kinds).all() and np.abs(kinds).max() < 2**31:
+        places = [int(kind) for kind in kinds]
+    elif known:
+        places = [known.index(name) if name in known else -1 for name in names]
+    if known:
+        missing = [name for name, place in zip(names, places, strict=True) if not 0 <= place < len(known)]
+        if missing:
+            raise ValueError(f"class_names must name every label; got {known}, and the label {missing[0]}.")
+        names = [known[place] for place in places]
+    order = np.argsort(places)
+    return Classes(
+        [names[i] for i in order], [_label_color(places[i]) for i in order], np.argsort(order)[numbers]
+    )
 
 
-def group_points(points: np.ndarray, labels: Labels | None) -> list[Group]:
+def _label_color(place: int) -> str:
+    if 0 <= place < len(COLORS):
+        return COLORS[place]
+    # Steps of the golden section never come back to the same hue.
+    return str(to_hex(colormaps["turbo"](0.05 + 0.9 * (place * 0.618034 % 1))))
+
+
+def group_points(
+    points: np.ndarray, labels: Labels | None, class_names: Sequence[str] | None = None
+) -> list[Group]:
     """Sort points by label; each label has its name and colour."""
     if labels is None:
         return [Group(None, COLORS[0], points)]
-    names, numbers = number_labels(labels, len(points))
-    colors = label_colors(len(names))
-    shown = [name.replace("$", r"\$") for name in names]  # a dollar would open a formula
-    return [Group(name, colors[i], points[numbers == i]) for i, name in enumerate(shown)]
+    classes = sort_labels(labels, len(points), class_names)
+    shown = [name.replace("$", r"\$") for name in classes.names]  # a dollar would open a formula
+    return [Group(name, classes.colors[i], points[classes.numbers == i]) for i, name in enumerate(shown)]
 
 
 def name_places(groups: list[Group]) -> list[tuple[str, float, float]]:

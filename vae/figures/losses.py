@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vae._keras import keras
 from vae.figures.shared import COLORS, Picture
 
 _PANELS = {"loss": "total loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
@@ -30,18 +31,25 @@ def plot_loss(history: Any) -> Figure:
 
     Raises:
         TypeError: `history` is neither a History nor a mapping to numbers.
-        ValueError: No "loss", no epochs, or series that differ in length.
+        ValueError: No "loss", no epochs, or series that differ in length, where nothing tells which
+            epochs were validated.
 
     Example:
         >>> import vae
         >>> len(vae.plot_loss({"loss": [52.0, 44.0], "val_loss": [46.0, 43.0]}).axes)
         1
     """
+    if isinstance(
+        getattr(history, "history", None), keras.callbacks.History
+    ):  # a model, which keeps that of its last fit
+        name = type(history).__name__
+        raise TypeError(f"history must be the History that fit returns; got a {name}: pass model.history.")
     series = _check_series(getattr(history, "history", history))
     n = len(series["loss"])
     # A resumed fit counts on from its initial_epoch, which only the History object knows.
     recorded = getattr(history, "epoch", range(n))
     epochs = np.asarray(recorded if len(recorded) == n else range(n)) + 1
+    validated = _validated(epochs, series, getattr(history, "validation_freq", None))
     # Without a KL term the reconstruction term is the loss itself: its panel would be the same again.
     titles = _PANELS if "kl_loss" in series else {"loss": "loss"}
     panels = [name for name in titles if name in series]
@@ -51,8 +59,9 @@ def plot_loss(history: Any) -> Figure:
             values = series.get(prefix + name)
             if values is not None:
                 # Between two gaps, or alone, a point is visible by its marker only.
-                marker = "o" if n <= _MOST_MARKED or not np.isfinite(values).all() else ""
-                ax.plot(epochs, values, style, color=color, label=label, marker=marker, markersize=3.5)
+                marker = "o" if len(values) <= _MOST_MARKED or not np.isfinite(values).all() else ""
+                at = validated if prefix else epochs
+                ax.plot(at, values, style, color=color, label=label, marker=marker, markersize=3.5)
         ax.set(title=titles[name], xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.spines[["top", "right"]].set_visible(False)
@@ -75,9 +84,26 @@ def _check_series(record: Any) -> dict[str, np.ndarray]:
                 series[name] = np.asarray(record[name], dtype=float)
             except (TypeError, ValueError):
                 raise TypeError(f'history["{name}"] must hold numbers; got {record[name]!r}.') from None
-            if series[name].ndim != 1 or series[name].size == 0 or len(series[name]) != len(series["loss"]):
+            if series[name].ndim != 1 or not 0 < len(series[name]) <= len(series["loss"]):
                 raise ValueError(
                     f'history["{name}"] must hold one number an epoch, as many as "loss"; got shape '
-                    f"{series[name].shape}. With validation_freq, put NaN where nothing was validated."
+                    f"{series[name].shape}."
                 )
+    trained = {name: len(values) for name, values in series.items() if not name.startswith("val_")}
+    if len(set(trained.values())) > 1:
+        raise ValueError(f"history must hold one number an epoch; got {trained}.")
     return series
+
+
+def _validated(epochs: np.ndarray, series: dict[str, np.ndarray], frequency: Any) -> np.ndarray:
+    """Return the epochs of which there is a validation; `fit` notes on its History how often there was."""
+    counts = {len(values) for name, values in series.items() if name.startswith("val_")}
+    every = range(1, len(epochs) + 1) if frequency is None else [frequency]
+    chosen = [np.isin(epochs, list(f)) if np.iterable(f) else epochs % f == 0 for f in every]
+    fitting = [epochs[validated] for validated in chosen if counts <= {validated.sum()}]
+    if counts and len(fitting) != 1:
+        raise ValueError(
+            f"history must tell which of its {len(epochs)} epochs were validated; got validation losses of "
+            f"{sorted(counts)}. Pass the History that fit returns, or put NaN where nothing was validated."
+        )
+    return fitting[0] if counts else epochs

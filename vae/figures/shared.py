@@ -15,10 +15,11 @@ from PIL import Image
 from vae._checks import Images, as_array, check_images, check_path, check_units
 from vae.data import flatten, to_uint8
 
-# Petroff 2021 (arXiv 2107.02270): ten colours that stay apart under colour-vision deficiency.
+# Of the labels 0 to 9. Digits whose points touch in the latent plane, such as 3, 5 and 8, are furthest apart,
+# for colour-blind readers too; there is no grey, which would look as if two others overlapped.
 COLORS = (
-    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
-    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+    *("#4477aa", "#009e73", "#882255", "#a56eff", "#b28600"),
+    *("#bd1f01", "#ff9da7", "#66ccee", "#c0d72f", "#6929c4"),
 )
 INK, GREY = "#1F2933", "#5B6773"  # of text and lines in diagrams
 AMBER, PALE = "#FBD9A5", "#F3F5F7"  # what has to do with z; what holds other things

@@ -109,6 +109,7 @@ class ChunkedModel(keras.Model):
         with self._schedule.run(plan.sets_rate) if self._schedule else contextlib.nullcontext():
             x, validation_data = self._data_for_keras(plan)
             if checkpoint is not None:
+                checkpoint.validation_freq = plan.options.get("validation_freq", 1)
                 checkpoint.restore(self)
                 if checkpoint.finished:
                     return checkpoint
@@ -117,7 +118,7 @@ class ChunkedModel(keras.Model):
                 interruption_reported(checkpoint),
                 undone_unless_finished(plan.callbacks),
             ):
-                return super().fit(
+                history = super().fit(
                     _for_keras(x),
                     epochs=plan.epochs,
                     verbose=plan.verbose,
@@ -125,6 +126,8 @@ class ChunkedModel(keras.Model):
                     validation_data=_for_keras(validation_data),
                     **plan.options,
                 )
+                history.validation_freq = plan.options.get("validation_freq", 1)  # for `plot_loss`
+                return history
 
     def _data_for_keras(self, plan: Plan) -> tuple[Any, Any]:
         """Return the data of a plan, as chunks where they are arrays, and set all else to them."""
