@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
 from vae._checks import check_flag
-from vae.figures.shared import INK, Picture
+from vae.figures.picture import new_picture
+from vae.figures.shared import INK
 
 # Family: (what it does, its groups). Group: (what it does, its algorithms).
 ALGORITHMS = {
@@ -159,7 +160,7 @@ def _draw_interactive(marks: list[_Mark]) -> go.Figure:
 
 
 def _draw_static(marks: list[_Mark]) -> Figure:
-    figure = Picture(figsize=(9.6, 9.6))
+    figure = new_picture(figsize=(9.6, 9.6))
     axes = figure.add_subplot(aspect="equal", xlim=(-1.01, 1.01), ylim=(-1.01, 1.01))
     axes.set_axis_off()
     axes.text(-1, 1, TITLE, va="top", fontsize=13, color=INK)

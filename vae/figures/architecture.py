@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from vae._checks import Images, as_array
-from vae.figures.shared import AMBER, GREY, INK, PALE, Picture, draw_picture, to_pictures
+from vae.figures.picture import new_picture
+from vae.figures.shared import AMBER, GREY, INK, PALE, draw_picture, to_pictures
 
 BLUE, GREEN = "#D6E4F2", "#D5EBDD"  # of encoder and decoder
 ARROWS = (  # from, to
@@ -43,7 +44,7 @@ def plot_architecture(image: Images | None = None, reconstruction: Images | None
         >>> figure = vae.plot_architecture()
         >>> figure.savefig("architecture.png")  # doctest: +SKIP
     """
-    figure = Picture(figsize=(11, 3.8))
+    figure = new_picture(figsize=(11, 3.8))
     axes = figure.add_subplot(xlim=(-0.02, 13.07), ylim=(-2.1, 2.25), aspect="equal")
     axes.set_axis_off()
     arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}

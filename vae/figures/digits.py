@@ -21,7 +21,8 @@ from vae._checks import (
     check_positive_int,
 )
 from vae._keras import keras
-from vae.figures.shared import Picture, check_several, clip_pictures, draw_picture, to_mosaic, to_pictures
+from vae.figures.picture import new_picture
+from vae.figures.shared import check_several, clip_pictures, draw_picture, to_mosaic, to_pictures
 from vae.model import VAE, Autoencoder
 from vae.training.image_model import ImageModel
 from vae.training.inputs import check_shape
@@ -139,7 +140,7 @@ def plot_digit_grid(
     pictures = clip_pictures("decoded images", decode(z.reshape(n * n, latent_dim)), image_shape)
     mosaic, (height, width) = to_mosaic(pictures, n), pictures.shape[1:3]
     # With fewer dots than pixels, pixels would be dropped: large mosaics get more dots.
-    figure = Picture(figsize=(8, 8), dpi=max(100, n * max(height, width) / 7))
+    figure = new_picture(figsize=(8, 8), dpi=max(100, n * max(height, width) / 7))
     ax = figure.add_subplot()
     draw_picture(ax, mosaic, extent=(-0.5, n - 0.5, -0.5, n - 0.5), aspect=height / width)
     ticks, names = _ticks(coordinates, spacing)
@@ -247,7 +248,7 @@ def _draw_cells(
     rows = -(-len(pictures) // columns)
     height, width = (inches * side / max(pictures.shape[1:3]) for side in pictures.shape[1:3])
     beside, above = 0.4 * bool(row_names), 0.25 * -(-len(titles) // columns)
-    figure = Picture(figsize=(columns * width + beside, rows * height + above))
+    figure = new_picture(figsize=(columns * width + beside, rows * height + above))
     for i, picture in enumerate(pictures):
         ax = figure.add_subplot(rows, columns, i + 1)
         draw_picture(ax, picture)

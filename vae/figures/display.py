@@ -15,6 +15,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from vae._checks import check_path
+from vae.figures.picture import kept_from_pyplot
 from vae.figures.shared import to_base64, to_png
 from vae.files.atomic import write_whole
 
@@ -77,7 +78,9 @@ def _draw_both(plot: Callable[..., Any], args: Any, kwargs: Any) -> tuple[go.Fig
         takes_static = False
     if not takes_static:
         raise TypeError(f"plot must be a function with a parameter static; got {name}.")
-    figure, twin = plot(*args, **kwargs), plot(*args, static=True, **kwargs)
+    figure = plot(*args, **kwargs)
+    with kept_from_pyplot():  # or a notebook would show the twin, too
+        twin = plot(*args, static=True, **kwargs)
     if not isinstance(figure, go.Figure) or not isinstance(twin, Figure):
         raise TypeError(
             f"plot must return a plotly figure, and a matplotlib figure with static=True; "

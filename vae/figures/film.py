@@ -13,7 +13,8 @@ from vae._checks import check_flag, check_instance
 from vae.callbacks import TrainingFilm
 from vae.data import to_uint8
 from vae.figures.latent import Group, draw_legend, draw_points, group_points, to_trace
-from vae.figures.shared import Picture, draw_picture, to_base64, to_mosaic, to_pictures, to_png
+from vae.figures.picture import new_picture
+from vae.figures.shared import draw_picture, to_base64, to_mosaic, to_pictures, to_png
 
 _MILLISECONDS = 400  # a frame
 _STILLS = 4  # of the static twin
@@ -127,7 +128,7 @@ def _draw_stills(
     film: TrainingFilm, groups: list[list[Group]], mosaics: list[np.ndarray], reach: float
 ) -> Figure:
     chosen = np.unique(np.linspace(0, len(mosaics) - 1, _STILLS).round().astype(int))
-    figure = Picture(figsize=(3 * len(chosen), 6.4))
+    figure = new_picture(figsize=(3 * len(chosen), 6.4))
     columns = figure.subplots(2, len(chosen), squeeze=False).T
     for i, (above, below) in zip(chosen, columns, strict=True):
         draw_points(above, groups[i], size=4)

@@ -26,7 +26,8 @@ from vae._checks import (
     check_positive_int,
     check_text,
 )
-from vae.figures.shared import COLORS, Picture
+from vae.figures.picture import new_picture
+from vae.figures.shared import COLORS
 from vae.model import VAE, Autoencoder
 
 _SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
@@ -138,7 +139,7 @@ def plot_latent_intuition(
     codes = encode_in_plane("autoencoder", autoencoder, array)
     gaussians = group_points(encode_in_plane("model", model, array), names, class_names)
 
-    figure = Picture(figsize=(12, 6.4))
+    figure = new_picture(figsize=(12, 6.4))
     left, right = figure.subplots(1, 2)
     groups = group_points(codes, names, class_names)
     draw_points(left, groups, size=12)
@@ -200,7 +201,7 @@ def _draw_interactive(groups: list[Group], axis_names: list[str], title: str, ca
 
 
 def _draw_static(groups: list[Group], axis_names: list[str], title: str, caption: str) -> Figure:
-    figure = Picture(figsize=(8, 7))
+    figure = new_picture(figsize=(8, 7))
     ax = figure.add_subplot()
     draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
     for name, x, y in name_places(groups):

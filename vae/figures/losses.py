@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vae._keras import keras
-from vae.figures.shared import COLORS, Picture
+from vae.figures.picture import new_picture
+from vae.figures.shared import COLORS
 
 _PANELS = {"loss": "total loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
 _LINES = {"": ("training", COLORS[0], "-"), "val_": ("validation", COLORS[2], "--")}
@@ -53,7 +54,7 @@ def plot_loss(history: Any) -> Figure:
     # Without a KL term the reconstruction term is the loss itself: its panel would be the same again.
     titles = _PANELS if "kl_loss" in series else {"loss": "loss"}
     panels = [name for name in titles if name in series]
-    figure = Picture(figsize=(4 * len(panels), 3.4))
+    figure = new_picture(figsize=(4 * len(panels), 3.4))
     for ax, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for prefix, (label, color, style) in _LINES.items():
             values = series.get(prefix + name)

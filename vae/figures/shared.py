@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 from vae._checks import Images, as_array, check_images, check_path, check_units
@@ -24,18 +23,6 @@ COLORS = (
 INK, GREY = "#1F2933", "#5B6773"  # of text and lines in diagrams
 AMBER, PALE = "#FBD9A5", "#F3F5F7"  # what has to do with z; what holds other things
 _SHEET_PIXELS = 900  # about the longer side of a sheet; small images are enlarged to reach it
-
-
-class Picture(Figure):
-    """A matplotlib figure that shows itself in a notebook, without pyplot and its global state."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(layout="constrained", **kwargs)
-
-    def _repr_png_(self) -> bytes:
-        png = io.BytesIO()
-        self.savefig(png, format="png")
-        return png.getvalue()
 
 
 def to_pictures(
