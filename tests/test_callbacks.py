@@ -285,3 +285,29 @@ def test_the_film_refuses_what_it_cannot_show():
 def test_callbacks_of_a_vae_refuse_an_autoencoder(callback):
     with pytest.raises((TypeError, ValueError), match="VAE"):
         fit(tiny_autoencoder(), callbacks=[callback])
+
+
+# Callbacks that count steps
+
+
+class Counts(keras.callbacks.Callback):
+    """Counts the calls at batches."""
+
+    calls = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls += 1
+
+
+@pytest.mark.parametrize("steps_per_execution", ["auto", 8])
+def test_what_counts_steps_counts_steps(steps_per_execution, tmp_path):
+    model, x = tiny_vae(), np.tile(X, (20, 1))
+    model.compile(steps_per_execution=steps_per_execution)
+    alone = Counts()
+    fit(model, x, batch_size=1, callbacks=[alone])
+    assert alone.calls < 320
+    counts = Counts()
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{batch}.keras", save_freq=100)
+    fit(model, x, batch_size=1, callbacks=[saving, counts])
+    assert counts.calls == 320
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["100.keras", "200.keras", "300.keras"]

@@ -247,7 +247,7 @@ TRAIN = ("train", "--data", "digits", "--epochs", "1", "--out", "RUN")
     ("args", "message"),
     [
         (("nonsense",), "No such command 'nonsense'"),
-        (("train", "--out", "RUN"), "Missing option '--data'"),
+        (("train", "--out", "RUN"), "--data must be given: mnist, digits, auto, or a folder"),
         (("train", "--data", "digits"), "Missing option '--out'"),
         (("--nonsense",), "No such option"),
         ((*TRAIN, "--nonsense"), "No such option"),
@@ -345,15 +345,26 @@ def test_ctrl_c_is_one_line(tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert errors == "Interrupted. The same command with --resume goes on.\n"
+    assert errors == "Interrupted. To go on: vae train --out run --resume\n"
     assert "has no settings.json" in fail("generate", tmp_path / "run")
     again = ["--data", "digits", "--epochs", 30, "--out", tmp_path / "run"]
     assert "with --resume, an unfinished run goes on" in fail("train", *again)
-    result = call("train", *again, "--epochs", 31, "--resume")
+    run = ["train", "--out", tmp_path / "run", "--resume"]
+    assert "--epochs must be as in the run" in fail(*run, "--epochs", 31)
+    assert "--data must be as in the run" in fail(*run, "--data", "mnist")
+    options = tmp_path / "run" / "options.json"
+    kept = options.read_text()
+    options.write_text("{")
+    assert "options.json is damaged" in fail(*run)
+    options.unlink()  # as version 0.1.0 left a run
+    assert "--data must be given, and all other options as before" in fail(*run)
+    result = call(*run, "--data", "digits", "--epochs", 31)
     assert "epochs: 30 in the checkpoint, 31 now" in result.stderr
-    succeed("train", *again, "--resume")
+    options.write_text(kept)
+    assert "Compiling" in succeed(*run)
     assert len(rows_of(tmp_path / "run")) == 30
-    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+    assert sorted(os.listdir(tmp_path / "run")) == ["figures", "history.csv", "model.keras", "settings.json"]
+    assert "nothing is left to do" in succeed(*run)
     assert "nothing is left to do" in succeed("train", *again, "--resume")
     assert "--beta must be as in the run" in fail("train", *again, "--resume", "--beta", 2)
 

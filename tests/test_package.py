@@ -173,3 +173,20 @@ def test_the_version_is_the_distributions():
     except metadata.PackageNotFoundError:
         pytest.skip("vae is not installed, only importable")
     assert installed == vae.__version__
+
+
+FUNCTIONS = sorted(
+    name for name in vae.__all__ if not name.endswith("Error") and callable(getattr(vae, name))
+)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_signatures_print_short(name):
+    """A reader of `help` meets the arguments, not the inside of NumPy's types."""
+    thing = getattr(vae, name)
+    methods = [getattr(thing, method) for method in ("fit", "encode", "generate") if hasattr(thing, method)]
+    for function in (thing, *methods):
+        long = re.search(
+            r"ndarray\[|_NestedSequence|_SupportsArray|ArrayLike", str(inspect.signature(function))
+        )
+        assert not long

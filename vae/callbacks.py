@@ -258,6 +258,11 @@ def prepare_callbacks(callbacks: Any, verbose: Any) -> tuple[list[Any], Any]:
     return callbacks, verbose
 
 
+def counts_steps(callback: Any) -> bool:
+    """Tell whether a callback acts every so many steps, such as `ModelCheckpoint(save_freq=100)`."""
+    return any(isinstance(getattr(callback, name, None), int) for name in ("save_freq", "update_freq"))
+
+
 def plain_verbosity(verbose: Any) -> Any:
     """Return the verbosity for `evaluate` and `predict`: "auto" is silent where there is no terminal."""
     return int(on_terminal()) if verbose == "auto" else verbose if bars_are_possible() else 0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import vae
 from vae._terminal import on_terminal
@@ -102,7 +103,7 @@ def main(ctx: click.Context) -> None:
 
 
 @main.command(short_help="Train a model into a folder.")
-@_data_option(required=True, help="mnist, digits, auto, or a folder of images.")
+@_data_option(help="mnist, digits, auto, or a folder of images.")
 @click.option("--out", required=True, type=_NEW_RUN, metavar="RUN", help="Folder to make; new or empty.")
 @click.option("--conv", is_flag=True, help="Convolutional networks instead of dense ones.")
 @click.option("--latent-dim", default=2, type=_LATENT_DIM, metavar="N", help="Size of the latent space.")
@@ -113,21 +114,26 @@ def main(ctx: click.Context) -> None:
 @click.option("--size", type=_size, metavar="HxW", show_default="28x28", help="Pixels of a folder's images.")
 @click.option("--color", type=_COLORS, show_default="grayscale", help="Of a folder's images.")
 @click.option("--seed", default=0, type=_SEED, metavar="N", help="One seed, one result.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
-def train(out: RunFolder, resume: bool, **options: Any) -> None:
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off; needs only --out.")
+@click.pass_context
+def train(ctx: click.Context, out: RunFolder, resume: bool, **options: Any) -> None:
     """Train a model and write it, its losses and its pictures into the folder RUN.
 
     RUN gets model.keras, history.csv (a row an epoch), figures/ and, last, settings.json: a run that
-    has it is complete. Until then it has checkpoint.npz, from which the same command with --resume goes
-    on, with the result that it would have had. A folder of images may have a subfolder for each class;
-    where it is named like a data set, write ./mnist.
+    has it is complete. Until then it has options.json and checkpoint.npz, from which `vae train --out RUN
+    --resume` goes on, with the result that it would have had. A folder of images may have a subfolder for
+    each class; where it is named like a data set, write ./mnist.
     """
     from vae._checks import check_non_negative
 
     check_non_negative("--beta", options["beta"])
     out.check_free(resume)
+    if resume:
+        given = {name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+        options = out.same_options(options, given)
+    if options["data"] is None:
+        raise ValueError("--data must be given: mnist, digits, auto, or a folder of images.")
     if out.settings.exists():
-        out.check_same(options)
         click.echo(f"{out} is complete; nothing is left to do.")
         return
     named = options["data"] in _DATA
@@ -137,12 +143,11 @@ def train(out: RunFolder, resume: bool, **options: Any) -> None:
     model = _build(data.x_train.shape[1:], options)
     if named:
         options["data"] = data.name  # "auto" has become one of the two
+    out.begin(options)
     try:
         _make_run(out, model, data, {"out": os.path.abspath(out.path), **options})
     except KeyboardInterrupt:
-        goes_on = "The same command with --resume goes on."
-        may_go = f"{out} holds no complete run and may be deleted."
-        raise KeyboardInterrupt(goes_on if out.checkpoint.exists() else may_go) from None
+        raise KeyboardInterrupt(f"To go on: vae train --out {shlex.quote(str(out))} --resume") from None
 
 
 @main.command(short_help="Write a sheet of new images.")
@@ -171,7 +176,9 @@ def explore(run: RunFolder, data: str | None, out: Path | None) -> None:
         raise ValueError(f"RUN must have --latent-dim 2 to be explored; {run} has {options['latent_dim']}.")
     model = vae.load_model(run.model)
     images = _load(data or source, shape[:2], "rgb" if shape[2:] else "grayscale", options["seed"])
-    vae.explore(model, images.x_test, _names_of_labels(images), path=target, image_shape=shape)
+    labels = _names_of_labels(images)
+    names = images.class_names if labels is not None else None
+    vae.explore(model, images.x_test, labels, class_names=names, path=target, image_shape=shape)
     click.echo(f"Latent page: {target}\nOpen it in a browser; it needs no network.")
 
 
@@ -231,6 +238,7 @@ def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) ->
     started, clock, device = datetime.now().astimezone(), time.perf_counter(), vae.describe_device()
     click.echo(device)
     run.figures.mkdir(parents=True, exist_ok=True)
+    click.echo("Compiling, which takes some seconds before the first epoch ...")
     history = model.fit(
         data.x_train,
         batch_size=options["batch_size"],
@@ -256,6 +264,9 @@ def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) ->
 
 def _draw(folder: Path, model: Any, data: Any, history: Any) -> None:
     """Write loss.png, reconstructions.png, and how new images and the latent space look."""
+    import matplotlib
+
+    matplotlib.use("agg")  # files only: no window would be opened
     shape, latent_dim, labels = data.x_test.shape[1:], model.decoder.input_shape[-1], _names_of_labels(data)
     vae.plot_loss(history).savefig(folder / "loss.png")
     vae.plot_reconstructions(model, data.x_test, labels).savefig(folder / "reconstructions.png")
@@ -267,7 +278,10 @@ def _draw(folder: Path, model: Any, data: Any, history: Any) -> None:
     z_mean, _ = model.encode(data.x_test)
     # A plane needs two dimensions; of more, a large beta may press all points into one.
     if latent_dim == 2 or (latent_dim > 2 and (z_mean != z_mean[0]).any()):
-        vae.plot_latent_space(z_mean, labels, static=True).savefig(folder / "latent_space.png")
+        names = data.class_names if labels is not None else None
+        vae.plot_latent_space(z_mean, labels, class_names=names, static=True).savefig(
+            folder / "latent_space.png"
+        )
 
 
 def _write_sheet(path: Path, model: Any, n: int, seed: int | None, image_shape: tuple[int, ...]) -> None:

@@ -321,8 +321,13 @@ def test_a_file_that_may_not_grow_is_a_clear_error(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_leftovers_of_killed_writers_are_swept(tmp_path):
-    (tmp_path / ".checkpoint.npz.1.tmp").write_bytes(b"half")
+def test_leftovers_of_killed_writers_are_swept_and_those_of_others_are_not(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        (tmp_path / f".checkpoint.npz.{alive.pid}.tmp").write_bytes(b"half")
+        (tmp_path / ".checkpoint.npz.mine.tmp").write_bytes(b"half")
+        fit(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == [f".checkpoint.npz.{alive.pid}.tmp", "checkpoint.npz"]
+        alive.kill()
     fit(tmp_path)
     assert os.listdir(tmp_path) == ["checkpoint.npz"]
 

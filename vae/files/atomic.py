@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
+
+_ABANDONED = 86_400  # seconds without a change
 
 
 def write_whole(path: Path, content: bytes | memoryview, durable: bool = False) -> None:
@@ -30,7 +33,21 @@ def write_whole(path: Path, content: bytes | memoryview, durable: bool = False) 
 
 
 def sweep(path: Path) -> None:
-    """Delete what writers of this file that were killed have left."""
+    """Delete what writers of this file that were killed have left; another may be writing just now."""
     for left in path.parent.glob(f".{path.name}.*.tmp"):
         with contextlib.suppress(OSError):
-            left.unlink()
+            number = left.name.split(".")[-2]
+            if not number.isdecimal() or not _lives(int(number), left):
+                left.unlink()
+
+
+def _lives(process: int, written: Path) -> bool:
+    if os.name != "posix":  # on Windows, to ask would end the process
+        return time.time() - written.stat().st_mtime < _ABANDONED
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True

@@ -1,7 +1,7 @@
 """A run folder: what `vae train` leaves in it, and what the other commands read back.
 
 It holds model.keras, history.csv (a row an epoch), figures/ and, written last, settings.json: a folder that
-has it holds a complete run. Until then it has checkpoint.npz, from which the run can go on.
+has it holds a complete run. Until then it has options.json and checkpoint.npz, from which the run can go on.
 """
 
 import json
@@ -23,6 +23,7 @@ class RunFolder:
         self.figures = self.path / "figures"
         self.settings = self.path / "settings.json"
         self.checkpoint = self.path / "checkpoint.npz"
+        self.options = self.path / "options.json"
 
     def __str__(self) -> str:
         """The path."""
@@ -30,7 +31,8 @@ class RunFolder:
 
     def check_free(self, resume: bool) -> None:
         """Raise a ValueError where no run can be made; one that was begun may be resumed."""
-        path, begun = self.path, self.checkpoint.exists() or self.settings.exists()
+        path = self.path
+        begun = self.checkpoint.exists() or self.settings.exists() or self.options.exists()
         if path.is_dir() and any(path.iterdir()) and not (resume and begun):
             hint = "; with --resume, an unfinished run goes on" if begun else ""
             raise ValueError(f"--out must be a new or empty folder; {path} has something in it{hint}.")
@@ -40,13 +42,29 @@ class RunFolder:
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise ValueError(f"--out must be a folder that can be made; {there} cannot be written into.")
 
-    def check_same(self, options: dict[str, Any]) -> None:
-        """Raise a ValueError where a complete run had other options; "auto" takes the data that it had."""
-        kept = self.read_settings()[2]
-        for name, value in options.items():
-            if value not in (kept.get(name), "auto"):
-                option = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{option} must be as in the run {self}: {kept.get(name)!r}; got {value!r}.")
+    def begin(self, options: dict[str, Any]) -> None:
+        """Keep the options, so that the run can go on without being told them again."""
+        write_whole(self.options, json.dumps(options, indent=2, ensure_ascii=False).encode())
+
+    def same_options(self, options: dict[str, Any], given: set[str]) -> dict[str, Any]:
+        """Return the options of the run that is here; a ValueError where one that is given differs."""
+        if self.settings.exists():
+            kept = self.read_settings()[2]
+        elif self.options.exists():
+            try:
+                kept = dict(json.loads(self.options.read_text(encoding="utf-8")))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{self.options} is damaged ({type(error).__name__}: {error}).") from error
+        else:  # begun by version 0.1.0, which kept none: the checkpoint knows whether they differ
+            if options["data"] is None:
+                old = f"{self} was begun by version 0.1.0, which kept no options"
+                raise ValueError(f"--data must be given, and all other options as before: {old}.")
+            return options
+        for name in given:
+            if options[name] not in (kept.get(name), "auto"):
+                option, was = f"--{name.replace('_', '-')}", kept.get(name)
+                raise ValueError(f"{option} must be as in the run {self}: {was!r}; got {options[name]!r}.")
+        return {name: kept.get(name, value) for name, value in options.items()}
 
     def write_history(self, history: Any) -> None:
         """Write a Keras history as CSV."""
@@ -68,6 +86,7 @@ class RunFolder:
         text = json.dumps({**run, "versions": versions, **facts}, indent=2, ensure_ascii=False)
         write_whole(self.settings, f"{text}\n".encode())
         self.checkpoint.unlink(missing_ok=True)
+        self.options.unlink(missing_ok=True)
 
     def read_settings(self) -> tuple[tuple[int, ...], str, dict[str, Any]]:
         """Return of a complete run: shape of an image, data (a name or an absolute path), options by name."""

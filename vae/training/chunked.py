@@ -19,7 +19,7 @@ import numpy as np
 from vae._checks import check_flag, check_path, check_positive_int
 from vae._keras import keras
 from vae.backends import Chunk, backend
-from vae.callbacks import at_epoch_begin, plain_verbosity, undone_unless_finished
+from vae.callbacks import at_epoch_begin, counts_steps, plain_verbosity, undone_unless_finished
 from vae.files.atomic import write_whole
 from vae.runs.checkpoint import interruption_reported
 from vae.runs.distribution import (
@@ -139,7 +139,9 @@ class ChunkedModel(keras.Model):
             settings = (plan.images_a_step, plan.epochs, plan.shuffle, *named)
             seed = check_processes_agree(self, x, plan.validation_data, settings, plan.seed)
             rate = partial(schedule.rates, total=plan.steps) if schedule else None
-            x = self._chunks(x, plan.images_a_step, seed=seed if plan.shuffle else None, rate=rate)
+            one_by_one = any(map(counts_steps, plan.callbacks))  # it would count chunks
+            order: dict[str, Any] = {"seed": seed if plan.shuffle else None, "rate": rate}
+            x = self._chunks(x, plan.images_a_step, one_by_one=one_by_one, **order)
             if schedule and plan.has_own_callbacks:  # nobody else can set the rate, and to look takes time
                 begin = x.last_rate(epoch=plan.epochs_done - 1) if plan.epochs_done else None
                 plan.callbacks = schedule.watch(plan.callbacks, begin, rate_after=x.last_rate)
@@ -263,10 +265,17 @@ class ChunkedModel(keras.Model):
 
     # Helpers of a run
 
-    def _chunks(self, x: np.ndarray, batch_size: int, limit: int | None = None, **order: Any) -> Chunks:
+    def _chunks(
+        self,
+        x: np.ndarray,
+        batch_size: int,
+        limit: int | None = None,
+        one_by_one: bool = False,
+        **order: Any,
+    ) -> Chunks:
         steps, place = self._own_settings["steps_per_execution"], placement()
         automatic = steps == "auto"
-        if limit is not None or (automatic and backend.steps_alone(self)):
+        if one_by_one or limit is not None or (automatic and backend.steps_alone(self)):
             steps = 1  # Keras counts its limits in what it is handed: here, chunks
         elif automatic:
             steps = steps_a_chunk(len(x), batch_size, x[0].nbytes)

@@ -170,7 +170,8 @@ class ImageModel(ChunkedModel):
             batch_size: Images a step, 32 unless given.
             epochs: Passes over the data.
             verbose: "auto" (Keras's progress bar on a terminal, one line an epoch elsewhere), 0, 1, 2.
-            callbacks: Keras callbacks; those of batches are called once a chunk. One that monitors a
+            callbacks: Keras callbacks; those of batches are called once a chunk, or, where one of them counts
+                steps (`ModelCheckpoint(save_freq=100)`), once a step, which is slower. One that monitors a
                 term of the loss must be given mode="min".
             validation_split: Share of `x`, taken from its end, to validate on.
             validation_data: Images x, or (x, x).
