@@ -107,6 +107,7 @@ def test_to_float32_and_to_uint8_undo_each_other(times):
 def test_reconstructions_keep_the_shape(times):
     @for_all(times, images(), st.sampled_from([None, (6, 6, 1)]))
     def holds(x, shape):
+        x = x if shape is None or x.shape[1:] in SQUARES else x.reshape(len(x), -1)
         result = shared_vae(shape=shape).reconstruct(x)
         assert result.shape == x.shape
         assert result.dtype == np.float32
@@ -201,6 +202,7 @@ def test_loaded_models_encode_alike(times, tmp_path):
 
     @for_all(times, images(), st.sampled_from(list(loaded)))
     def holds(x, key):
+        x = x if key[1] is None or x.shape[1:] in SQUARES else x.reshape(len(x), -1)
         for one, other in zip(shared_vae(*key).encode(x), loaded[key].encode(x), strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-6)
 

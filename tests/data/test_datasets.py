@@ -90,7 +90,7 @@ def test_flatten_takes_floats_of_every_shape(dtype, shape):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 4)])
 def test_flatten_gives_a_new_contiguous_array(dtype, shape):
-    images = np.asfortranarray(np.ones(shape, dtype))
+    images = np.asfortranarray(np.full(shape, 255 if dtype == np.uint8 else 1, dtype))
     for given in (images, images[::2], images[..., ::-1], np.ascontiguousarray(images)):
         given.setflags(write=False)
         rows = flatten(given)

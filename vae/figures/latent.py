@@ -256,7 +256,10 @@ def sort_labels(labels: Labels, n: int, class_names: Sequence[str] | None = None
     or, without these, among the strings that occur.
     """
     kinds, numbers = np.unique(check_labels("labels", labels, n), return_inverse=True)
-    names, known = [str(kind) for kind in kinds], [str(name) for name in class_names or ()]
+    names, known = (
+        [str(kind) for kind in kinds],
+        [str(name) for name in (() if class_names is None else class_names)],
+    )
     places = list(range(len(kinds)))
     if kinds.dtype.kind in "biuf" and (np.floor(kinds) == kinds).all() and np.abs(kinds).max() < 2**31:
         places = [int(kind) for kind in kinds]

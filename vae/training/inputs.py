@@ -62,7 +62,7 @@ def check_shape(name: str, got: Any, wanted: Shape) -> None:
     flat = 2 in (len(got), len(wanted)) and math.prod(got[1:]) == math.prod(wanted[1:])
     if not flat and _without_last_one(got[1:]) != _without_last_one(wanted[1:]):
         pixels = math.prod(wanted[1:])
-        one = f" For one image, pass {name}[None]." if math.prod(got) == pixels else ""
+        one = f" For one image, pass {name}[None]." if math.prod(got) == pixels and got[0] != 1 else ""
         raise ValueError(
             f"{name} must hold images of {pixels} values, flat or of the shape of the encoder's input "
             f"{wanted}; got {math.prod(got[1:])} an image, shape {tuple(got)}.{one}"

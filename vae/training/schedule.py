@@ -8,6 +8,7 @@ from typing import Any
 from vae._keras import keras, variables_are_at_hand
 from vae._terminal import say
 from vae.training.recipe import highest_rate, scheduled_rates
+from vae.training.terms import LEARNED_LOSSES
 
 
 class Schedule:
@@ -20,7 +21,8 @@ class Schedule:
 
     def __init__(self, model: Any) -> None:
         self.model, self.leads = model, False
-        self.highest = highest_rate(model.count_params())
+        learned_spread = getattr(model, "reconstruction", None) in LEARNED_LOSSES
+        self.highest = highest_rate(model.count_params(), learned_spread)
         self.optimizer: Any = keras.optimizers.Adam(self.highest)
         # By `compile`, a run or a callback. Any other rate is the user's.
         self._left = float(self.optimizer.learning_rate)
