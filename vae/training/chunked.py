@@ -60,10 +60,10 @@ class ChunkedModel(keras.Model):
         """Choose how to train; with no arguments, by the recipe.
 
         The recipe is what did best for its time on the default model (tests/benchmarks/README.md has
-        the table): Adam, whose learning rate `fit` raises to 5e-3 in the first steps (less for models above
-        110,000 weights and for "gaussian") and leads along half a cosine to 0, in batches of 32. It stands
-        back, and says so, where you set `model.optimizer.learning_rate` or a callback does. With an optimizer
-        of your own ("adam" is Adam at a constant 1e-3) the rate is yours.
+        the table): Adam, whose learning rate `fit` raises to 4e-3 in the first steps (less for models above
+        110,000 weights) and leads along half a cosine to 0, in batches of 32. It stands back, and says so,
+        where you set `model.optimizer.learning_rate` or a callback does. With an optimizer of your own
+        ("adam" is Adam at a constant 1e-3) the rate is yours.
 
         Args:
             optimizer: A Keras name or optimizer; None follows the recipe.

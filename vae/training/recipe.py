@@ -14,17 +14,15 @@ class Recipe(NamedTuple):
     weights: int  # weights; beyond, it falls with the square root of their number
     warm_up: float  # share of all steps in which the rate rises; without it some seeds diverge
     batch_size: int
-    for_learned_spread: float  # share of the rate that "gaussian" takes: its loss grows steeper as it learns
 
 
 # Measured on the default model and MNIST; the table is in tests/benchmarks/README.md.
-RECIPE = Recipe(5e-3, weights=110_000, warm_up=0.04, batch_size=32, for_learned_spread=0.8)
+RECIPE = Recipe(learning_rate=4e-3, weights=110_000, warm_up=0.04, batch_size=32)
 
 
-def highest_rate(weights: int, learned_spread: bool = False) -> float:
+def highest_rate(weights: int) -> float:
     """Return the highest learning rate for a model of so many weights."""
-    share = RECIPE.for_learned_spread if learned_spread else 1.0
-    return share * RECIPE.learning_rate * min(1, RECIPE.weights / weights) ** 0.5
+    return RECIPE.learning_rate * min(1, RECIPE.weights / weights) ** 0.5
 
 
 def scheduled_rates(step: Any, total: int, highest: float = RECIPE.learning_rate) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 from vae._keras import keras, variables_are_at_hand
 from vae._terminal import say
 from vae.training.recipe import highest_rate, scheduled_rates
-from vae.training.terms import LEARNED_LOSSES
 
 
 class Schedule:
@@ -21,8 +20,7 @@ class Schedule:
 
     def __init__(self, model: Any) -> None:
         self.model, self.leads = model, False
-        learned_spread = getattr(model, "reconstruction", None) in LEARNED_LOSSES
-        self.highest = highest_rate(model.count_params(), learned_spread)
+        self.highest = highest_rate(model.count_params())
         self.optimizer: Any = keras.optimizers.Adam(self.highest)
         # By `compile`, a run or a callback. Any other rate is the user's.
         self._left = float(self.optimizer.learning_rate)
@@ -31,7 +29,7 @@ class Schedule:
         def load_all_but_the_rate(store: Any) -> None:
             rate = float(self.optimizer.learning_rate)
             load(store)  # the file may have been written in the middle of a run
-            self.optimizer.learning_rate.assign(rate)
+            _assign(self.optimizer, rate)
 
         self.optimizer.load_own_variables = load_all_but_the_rate
 
@@ -56,7 +54,7 @@ class Schedule:
             finished = True
         finally:
             if self.leads or not (finished or overruled):
-                self._assign(self.highest)  # the next run starts a new schedule
+                _assign(self.model.optimizer, self.highest)  # the next run starts a new schedule
             if not overruled:
                 self._left = self._rate()  # a callback's stays, as in Keras
             self.leads = False
@@ -91,16 +89,13 @@ class Schedule:
     def _rate(self) -> float:
         return float(self.model.optimizer.learning_rate)
 
-    def _assign(self, rate: float) -> None:
-        self.model.optimizer.learning_rate.assign(rate)
-
     def _note(self, rate: float) -> None:
         self._seen = rate
 
     def _move(self, rate: float) -> None:
         self._look()
         if self.leads:
-            self._assign(rate)
+            _assign(self.model.optimizer, rate)
             self._note(self._rate())
 
     def _look(self, *_: Any, **__: Any) -> None:
@@ -114,6 +109,11 @@ class Schedule:
 
 
 _CALLBACK = "a callback sets the learning rate"
+
+
+def _assign(optimizer: Any, rate: float) -> None:
+    if hasattr(optimizer.learning_rate, "assign"):  # else a schedule was put in its place
+        optimizer.learning_rate.assign(rate)
 
 
 def _say_why(reason: str) -> None:
