@@ -319,3 +319,10 @@ def test_a_model_that_diverged_is_refused(images, target):
     with pytest.raises(ValueError, match="model must decode to finite values"):
         explore(model, images[:, :4], path=target)
     assert not target.exists()
+
+
+def test_one_image_is_an_error_that_names_the_way(target):
+    model = vae.VAE(vae.build_encoder(256, ()), vae.build_decoder(2, (), 256))
+    with pytest.raises(ValueError, match=r"it takes 256\. For one image, pass images\[None\]"):
+        explore(model, np.zeros((16, 16)), path=target)
+    assert explore(model, np.zeros((1, 16, 16)), path=target).path == target

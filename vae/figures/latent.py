@@ -157,7 +157,8 @@ def encode_in_plane(name: str, model: Autoencoder | VAE, images: np.ndarray) -> 
         raise ValueError(f"{name} must have 2 latent dimensions to be drawn in a plane; got {latent_dim}.")
     if wanted != images[0].size:
         got = f"{images[0].size} values, as images are"
-        raise ValueError(f"{name} must take images of {got}; it takes {wanted}.")
+        one = " For one image, pass images[None]." if images.size == wanted else ""
+        raise ValueError(f"{name} must take images of {got}; it takes {wanted}.{one}")
     rows = model.encode(images)  # (images, 2), of a VAE z_mean and z_log_sigma
     rows = np.hstack([rows[0], np.exp(rows[1])]) if isinstance(model, VAE) else rows
     return check_points(f"what {name} encodes", rows)
