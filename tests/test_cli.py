@@ -360,13 +360,26 @@ def test_ctrl_c_is_one_line(tmp_path):
     assert "--data must be given, and all other options as before" in fail(*run)
     result = call(*run, "--data", "digits", "--epochs", 31)
     assert "epochs: 30 in the checkpoint, 31 now" in result.stderr
+    assert not options.exists()  # the checkpoint refused them: to keep them would bar the right ones
     options.write_text(kept)
     assert "Compiling" in succeed(*run)
     assert len(rows_of(tmp_path / "run")) == 30
     assert sorted(os.listdir(tmp_path / "run")) == ["figures", "history.csv", "model.keras", "settings.json"]
-    assert "nothing is left to do" in succeed(*run)
+    again_finished = succeed(*run)
+    assert "nothing is left to do" in again_finished
+    assert "Compiling" not in again_finished
     assert "nothing is left to do" in succeed("train", *again, "--resume")
     assert "--beta must be as in the run" in fail("train", *again, "--resume", "--beta", 2)
+
+
+def test_ctrl_c_in_an_old_run_does_not_name_a_command_that_would_not_do(tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_make_run", interrupt)
+    (tmp_path / "checkpoint.npz").touch()  # as version 0.1.0 left a run: without its options
+    result = call("train", "--data", "digits", "--out", tmp_path, "--resume")
+    assert (result.exit_code, result.stderr) == (130, "Interrupted. To go on: the same command\n")
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["generate"], ["explore"]], ids=str)

@@ -143,11 +143,14 @@ def train(ctx: click.Context, out: RunFolder, resume: bool, **options: Any) -> N
     model = _build(data.x_train.shape[1:], options)
     if named:
         options["data"] = data.name  # "auto" has become one of the two
-    out.begin(options)
+    if not out.checkpoint.exists():  # one of 0.1.0 may yet refuse these options: kept, they would bar others
+        out.begin(options)
+    command = f"vae train --out {shlex.quote(str(out))} --resume"
+    again = command if out.options.exists() else "the same command"
     try:
         _make_run(out, model, data, {"out": os.path.abspath(out.path), **options})
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"To go on: vae train --out {shlex.quote(str(out))} --resume") from None
+        raise KeyboardInterrupt(f"To go on: {again}") from None
 
 
 @main.command(short_help="Write a sheet of new images.")
