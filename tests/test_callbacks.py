@@ -10,7 +10,7 @@ from tiny import BOTH, PIXELS, Break, X, assert_same_values, fit, tiny_autoencod
 
 import vae
 from vae._terminal import progress
-from vae.callbacks import EpochLog, NonFiniteGuard, plain_verbosity, prepare_callbacks
+from vae.callbacks import EpochLog, NonFiniteGuard, counts_steps, plain_verbosity, prepare_callbacks
 
 
 class Terminal(io.StringIO):
@@ -311,3 +311,19 @@ def test_what_counts_steps_counts_steps(steps_per_execution, tmp_path):
     fit(model, x, batch_size=1, callbacks=[saving, counts])
     assert counts.calls == 320
     assert sorted(path.name for path in tmp_path.iterdir()) == ["100.keras", "200.keras", "300.keras"]
+
+
+@pytest.mark.parametrize(
+    ("callback", "counts"),
+    [
+        (keras.callbacks.BackupAndRestore("unused", save_freq=100), True),
+        (keras.callbacks.BackupAndRestore("unused"), False),
+        (keras.callbacks.TensorBoard("unused", update_freq=100), True),
+        (keras.callbacks.TensorBoard("unused", update_freq="batch"), True),
+        (keras.callbacks.TensorBoard("unused"), False),
+        (keras.callbacks.ModelCheckpoint("unused.keras"), False),
+        (keras.callbacks.EarlyStopping("loss"), False),
+    ],
+)
+def test_only_callbacks_that_count_steps_make_a_run_slower(callback, counts):
+    assert counts_steps(callback) == counts
