@@ -205,3 +205,19 @@ def test_what_compiled_code_writes_is_held_back_unless_the_block_fails(capfd):
     with pytest.raises(ImportError):
         fail()
     assert capfd.readouterr().err == "the reason\n"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch alone")
+def test_keras_draws_its_noise_from_the_generator_that_can_be_put_in_its_place():
+    drawn, seed = [], keras.random.SeedGenerator(4)
+
+    def draw(generator_of, seed):
+        drawn.append(seed)
+        return generator_of(5)
+
+    with _keras.noise_drawn_by(draw):
+        noise = keras.random.normal((3,), seed=seed)
+    assert drawn == [seed]
+    expected = keras.random.normal((3,), seed=5)
+    np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (noise, expected)))
+    assert keras.ops.convert_to_numpy(seed.state).tolist() == [4, 0]

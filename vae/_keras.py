@@ -12,7 +12,8 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 from vae._checks import check_seed
@@ -121,12 +122,17 @@ def origin(tensor: Any) -> tuple[Any, int]:
     return operation, index
 
 
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a model at any depth; `model.layers` lists the uppermost alone."""
+    return list(model._flatten_layers())
+
+
 def shapes_inside(network: keras.Model) -> Iterator[tuple[int | None, ...]]:
     """Yield the shape of every tensor that the layers of a network hand on, at any depth.
 
     `layer.output` is an error where a layer is called twice; its nodes always tell.
     """
-    for operation in (*network._flatten_layers(), *getattr(network, "operations", ())):
+    for operation in (*all_layers(network), *getattr(network, "operations", ())):
         for node in operation._inbound_nodes:
             yield from (tuple(tensor.shape) for tensor in node.outputs)
 
@@ -156,6 +162,23 @@ def variables_without_values() -> Iterator[list[Any]]:
     finally:
         global_state.set_global_attribute(key, before)
         random.setstate(state)  # layers without a seed draw theirs from it
+
+
+@contextlib.contextmanager
+def noise_drawn_by(draw: Callable[[Callable[[Any], Any], Any], Any]) -> Iterator[None]:
+    """Within it, on PyTorch, `draw(generator_of, seed)` stands for Keras's own `generator_of(seed)`.
+
+    Keras makes the generator of each draw from numbers that it reads out of a tensor. What writes a step
+    down would write down these numbers, and every later step would repeat its noise.
+    """
+    from keras.src.backend.torch import random as torch_random
+
+    generator_of = torch_random.torch_seed_generator
+    torch_random.torch_seed_generator = partial(draw, generator_of)
+    try:
+        yield
+    finally:
+        torch_random.torch_seed_generator = generator_of
 
 
 __all__ = ["Tensor", "keras"]

@@ -1,7 +1,7 @@
 """The door of the backends: behind it is all code that depends on which of the three computes.
 
 `backend` is the one that runs. `contract` says, once, what each has to do. A framework is imported in its own
-module only.
+module, and those whose names begin with it (`torch_replay`), only.
 """
 
 from importlib import import_module

@@ -1,18 +1,21 @@
 """PyTorch. What each method has to do is said in `contract`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from vae._keras import keras
+from vae._keras import all_layers, keras
+from vae._terminal import say
 from vae.backends.contract import Backend, Chunk, Device
+from vae.backends.torch_replay import Recording
 
 
 class PyTorch(Backend):
-    """Makes steps one by one: Keras's step is not compiled here."""
+    """Makes the first step of a kind through Keras, and replays it for the others."""
 
     name = "torch"
 
@@ -23,14 +26,54 @@ class PyTorch(Backend):
         has_cuda, package = torch.version.cuda is not None, "the CUDA build of torch"
         return Device(f"PyTorch {torch.__version__}", names, has_cuda, package, needs_wsl=False)
 
+    def __init__(self) -> None:
+        # By the compiled function of Keras that makes the steps: a new one (`compile`) begins anew.
+        self._recordings: WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = WeakKeyDictionary()
+        self._told: WeakSet[Any] = WeakSet()  # models of which it was said that they cannot be recorded
+
     def run_chunk(
         self, model: Any, step: Callable[..., Any], scheduled: bool, chunk: Chunk, *state: Any
     ) -> Any:
-        for batch, rate in zip(*chunk, strict=True):
+        def make(batch: torch.Tensor, rate: torch.Tensor) -> Any:
             if scheduled:
                 model.optimizer.learning_rate.assign(rate)
-            logs = step((batch,))
+            return step((batch,))
+
+        batches = keras.ops.convert_to_tensor(chunk.batches)
+        rates = torch.as_tensor(chunk.rates, device=batches.device)
+        recordings = self._recordings_for(model)
+        key = (scheduled, batches.shape[1:], batches.dtype, *_what_is_trained(model))
+        for batch, rate in zip(batches, rates, strict=True):
+            if recordings is None:
+                logs = make(batch, rate)
+            elif key not in recordings:
+                recordings[key], logs = self._record(model, make, batch, rate)
+            else:
+                logs = recordings[key](batch, rate)
         return logs
+
+    def _recordings_for(self, model: Any) -> dict[Any, Any] | None:
+        # Keras evaluates without gradients.
+        function = model.train_function if torch.is_grad_enabled() else model.test_function
+        if function is None or model.run_eagerly or model.jit_compile:
+            return None  # nobody's, to be looked into, or PyTorch's own compiler's
+        return self._recordings.setdefault(function, {})
+
+    def _record(
+        self, model: Any, make: Callable[..., Any], *inputs: torch.Tensor
+    ) -> tuple[Callable[..., Any], Any]:
+        """Make a step; return what makes the next ones, and the logs."""
+        try:
+            recording = Recording(make, *inputs)
+        except Exception as error:
+            logs = make(*inputs)  # which raises what is wrong with the step itself
+            if model not in self._told:
+                self._told.add(model)
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                say(f"Each step of {model.name} goes through Keras, which takes longer: {reason}.")
+            return make, logs
+        model.zero_grad()
+        return recording.replay, recording.result
 
     def compile_network(self, network: keras.Model) -> Callable[..., Any]:
         @torch.no_grad()
@@ -43,6 +86,13 @@ class PyTorch(Backend):
         # Where Keras cannot find a shape on the device "meta", whose tensors hold no numbers, it computes on
         # real arrays instead, and asks nobody.
         return _OnlyOnMeta()
+
+
+def _what_is_trained(model: Any) -> Iterator[Any]:
+    variables = (*model.variables, *(model.optimizer.variables if model.optimizer else ()))
+    yield tuple(id(variable.value) for variable in variables)
+    yield tuple(variable.trainable for variable in variables)
+    yield tuple(layer.trainable for layer in all_layers(model))
 
 
 class _OnlyOnMeta(TorchFunctionMode):
