@@ -14,7 +14,7 @@ if keras.backend.backend() != "torch":
 
 import torch
 
-from vae.backends.torch_replay import CannotRecordError, Recording
+from vae.backends.torch_replay import CannotRecordError, record
 
 IMAGES = np.random.default_rng(1).random((100, PIXELS), np.float32)  # batches of 16 and a rest of 4
 SAYS = "Each step of Autoencoder-Model goes through Keras"
@@ -156,9 +156,41 @@ def test_a_recording_that_fails_puts_everything_back():
         return {"loss": weight.sum() * weight.sum().item()}
 
     with pytest.raises(CannotRecordError, match="asks for numbers"):
-        Recording(step, torch.ones(3))
+        record(step, torch.ones(3))
     assert weight.tolist() == [1, 1, 1]
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_step_that_catches_the_refusal_is_refused_all_the_same():
+    weight = torch.ones(3)
+
+    def step(x):
+        weight.add_(x)
+        try:
+            return {"loss": weight * float(x.sum())}
+        except Exception:
+            return {"loss": weight}
+
+    with pytest.raises(CannotRecordError, match="asks for numbers"):
+        record(step, torch.ones(3))
+    assert weight.tolist() == [1, 1, 1]
+
+
+def test_a_generator_of_the_users_own_moves_on_with_every_step():
+    def steps(again):
+        own = torch.Generator().manual_seed(1)
+
+        def step(x):
+            torch.randn(3, generator=own)  # used by nobody, but the next draw comes after it
+            return {"noise": x * torch.randn(3, generator=own)}
+
+        if not again:
+            return [step(torch.ones(3))["noise"] for _ in range(3)]
+        replay, first = record(step, torch.ones(3))
+        return [first["noise"], *(replay(torch.ones(3))["noise"] for _ in range(2))]
+
+    for one, other in zip(steps(False), steps(True), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_an_interrupted_recording_puts_everything_back():
@@ -169,7 +201,7 @@ def test_an_interrupted_recording_puts_everything_back():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Recording(step, torch.ones(3))
+        record(step, torch.ones(3))
     assert weight.tolist() == [1, 1, 1]
 
 
@@ -189,13 +221,13 @@ def test_what_was_written_down_goes_with_the_model():
     from vae.backends import backend
 
     gc.collect()
-    before = len(backend._recordings)
+    before = len(backend._replays)
     model = tiny_vae()
     trained(model, 5)
-    assert len(backend._recordings) == before + 2
+    assert len(backend._replays) == before + 2
     del model
     gc.collect()
-    assert len(backend._recordings) <= before
+    assert len(backend._replays) <= before
 
 
 def test_gradients_do_not_stay_in_memory():

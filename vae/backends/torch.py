@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from vae._keras import all_layers, keras
 from vae._terminal import say
 from vae.backends.contract import Backend, Chunk, Device
-from vae.backends.torch_replay import Recording
+from vae.backends.torch_replay import record
 
 
 class PyTorch(Backend):
@@ -19,17 +19,17 @@ class PyTorch(Backend):
 
     name = "torch"
 
+    def __init__(self) -> None:
+        # By the compiled function of Keras that makes the steps: a new one (`compile`) begins anew.
+        self._replays: WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = WeakKeyDictionary()
+        self._told: WeakSet[Any] = WeakSet()  # models of which it was said that they cannot be recorded
+
     def inspect(self) -> Device:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         if not names and torch.backends.mps.is_available():  # Keras computes there, too
             names = ["Apple GPU"]
         has_cuda, package = torch.version.cuda is not None, "the CUDA build of torch"
         return Device(f"PyTorch {torch.__version__}", names, has_cuda, package, needs_wsl=False)
-
-    def __init__(self) -> None:
-        # By the compiled function of Keras that makes the steps: a new one (`compile`) begins anew.
-        self._recordings: WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = WeakKeyDictionary()
-        self._told: WeakSet[Any] = WeakSet()  # models of which it was said that they cannot be recorded
 
     def run_chunk(
         self, model: Any, step: Callable[..., Any], scheduled: bool, chunk: Chunk, *state: Any
@@ -41,30 +41,27 @@ class PyTorch(Backend):
 
         batches = keras.ops.convert_to_tensor(chunk.batches)
         rates = torch.as_tensor(chunk.rates, device=batches.device)
-        recordings = self._recordings_for(model)
-        key = (scheduled, batches.shape[1:], batches.dtype, *_what_is_trained(model))
-        for batch, rate in zip(batches, rates, strict=True):
-            if recordings is None:
-                logs = make(batch, rate)
-            elif key not in recordings:
-                recordings[key], logs = self._record(model, make, batch, rate)
-            else:
-                logs = recordings[key](batch, rate)
-        return logs
-
-    def _recordings_for(self, model: Any) -> dict[Any, Any] | None:
         # Keras evaluates without gradients.
         function = model.train_function if torch.is_grad_enabled() else model.test_function
-        if function is None or model.run_eagerly or model.jit_compile:
-            return None  # nobody's, to be looked into, or PyTorch's own compiler's
-        return self._recordings.setdefault(function, {})
+        replays = None
+        if function is not None and not model.run_eagerly and not model.jit_compile:
+            replays = self._replays.setdefault(function, {})
+            key = (scheduled, batches.shape[1:], batches.dtype, *_what_is_trained(model))
+        for batch, rate in zip(batches, rates, strict=True):
+            if replays is None:
+                logs = make(batch, rate)
+            elif key in replays:
+                logs = replays[key](batch, rate)
+            else:
+                replays[key], logs = self._record(model, make, batch, rate)
+        return logs
 
     def _record(
         self, model: Any, make: Callable[..., Any], *inputs: torch.Tensor
     ) -> tuple[Callable[..., Any], Any]:
         """Make a step; return what makes the next ones, and the logs."""
         try:
-            recording = Recording(make, *inputs)
+            recorded = record(make, *inputs)
         except Exception as error:
             logs = make(*inputs)  # which raises what is wrong with the step itself
             if model not in self._told:
@@ -73,7 +70,7 @@ class PyTorch(Backend):
                 say(f"Each step of {model.name} goes through Keras, which takes longer: {reason}.")
             return make, logs
         model.zero_grad()
-        return recording.replay, recording.result
+        return recorded
 
     def compile_network(self, network: keras.Model) -> Callable[..., Any]:
         @torch.no_grad()

@@ -1,8 +1,8 @@
 """PyTorch: a step is written down, call by call, and made again without the Python that led to the calls.
 
-A step of Keras comes down to some 150 calls of PyTorch: products, sums, updates in place. In small networks
-the way there, through Keras and autograd, takes several times as long as the calls. A `Recording` makes one
-step, a real one, and keeps its calls. To make them again on the same memory, with the next batch, is the
+A step of Keras comes down to some hundreds of calls of PyTorch: products, sums, updates in place. In small
+networks the way there, through Keras and autograd, takes several times as long as the calls. `record` makes
+one step, a real one, and keeps its calls. To make them again on the same memory, with the next batch, is the
 next step, to the bit: Keras changes weights, moments and metrics in place.
 """
 
@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from vae._keras import noise_drawn_by
 
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
 _DEPENDS_ON_NUMBERS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 _READS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
 
@@ -29,36 +29,33 @@ class CannotRecordError(Exception):
     """A step that depends on numbers: its calls, made again, would be the wrong ones."""
 
 
-class Recording:
-    """One step, made, and written down.
+def record(step: Callable[..., Any], *inputs: torch.Tensor) -> tuple[Callable[..., Any], Any]:
+    """Make one step, and write it down.
 
     Args:
         step: A function of the inputs, which returns a dictionary of tensors.
         *inputs: What it is called with this time. All other tensors that it touches are taken for the
             model's, whose memory stays the same.
 
+    Returns:
+        What makes the same calls again, with other inputs of the same sizes and types; and what this step
+        returned.
+
     Raises:
         CannotRecordError: The step depends on what a tensor holds. After this and any other error, all
             tensors and PyTorch's random state are as they were before.
     """
-
-    def __init__(self, step: Callable[..., Any], *inputs: torch.Tensor) -> None:
-        calls = _Calls(inputs)
-        with _ONE_AT_A_TIME:
-            try:
-                with noise_drawn_by(calls.draw), _NoReads(calls), calls:
-                    self.result = step(*inputs)
-                self._replay = calls.compiled(self.result)
-            except BaseException as error:
-                calls.undo()
-                if calls.refused:  # Keras wraps what is raised inside a layer
-                    raise CannotRecordError(calls.refused) from error
-                raise
-
-    def replay(self, *inputs: torch.Tensor) -> Any:
-        """Make the calls again, with other inputs of the same sizes and types; return their result."""
-        with torch.no_grad():
-            return self._replay(*inputs)
+    calls = _Calls(inputs)
+    with _ONE_AT_A_TIME:
+        try:
+            with noise_drawn_by(calls.draw), _NoReads(calls), calls:
+                result = step(*inputs)
+            calls.raise_if_refused()  # the step may have caught it
+            return torch.no_grad()(calls.compiled(result)), result
+        except BaseException:
+            calls.undo()
+            calls.raise_if_refused()  # Keras wraps what is raised inside a layer
+            raise
 
 
 class _Calls(TorchDispatchMode):
@@ -72,8 +69,9 @@ class _Calls(TorchDispatchMode):
         self._drawn: dict[int, tuple[torch.Generator, fx.Node]] = {}
         self._kept = 0
         self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._is_drawing, self.refused = False, ""
-        self._random_state, self._thread = torch.get_rng_state(), threading.get_ident()
+        self._is_drawing, self._refused = False, ""
+        self._random_states = torch.get_rng_state(), torch.cuda.get_rng_state_all()
+        self._thread = threading.get_ident()
         for i, tensor in enumerate(inputs):
             self._know(tensor, self._graph.placeholder(f"input_{i}"))
 
@@ -97,8 +95,13 @@ class _Calls(TorchDispatchMode):
         return result
 
     def refuse(self, reason: str) -> None:
-        self.refused = reason
-        raise CannotRecordError(reason)
+        """End the recording, whatever the step makes of the error."""
+        self._refused = reason
+        self.raise_if_refused()
+
+    def raise_if_refused(self) -> None:
+        if self._refused:
+            raise CannotRecordError(self._refused)
 
     def draw(self, generator_of: Callable[[Any], torch.Generator], seed: Any) -> torch.Generator:
         """Return Keras's generator of the noise for a seed, and have a new one asked for in each replay."""
@@ -117,7 +120,9 @@ class _Calls(TorchDispatchMode):
             for tensor, before in self._before:
                 tensor.copy_(before)
                 tensor.grad = None
-        torch.set_rng_state(self._random_state)
+        on_cpu, on_gpus = self._random_states
+        torch.set_rng_state(on_cpu)
+        torch.cuda.set_rng_state_all(on_gpus)
 
     def compiled(self, result: Any) -> Callable[..., Any]:
         """Return the calls as a Python function without branches, less those whose results nobody uses."""
@@ -150,8 +155,9 @@ class _Calls(TorchDispatchMode):
 def _changes_something(node: fx.Node) -> bool:
     if not isinstance(node.target, torch._ops.OpOverload):
         return node.op != "get_attr" and node.target is not operator.getitem  # inputs, output, seeds
-    own_noise = node.kwargs.get("generator") is not None
-    draws = torch.Tag.nondeterministic_seeded in node.target.tags and not own_noise
+    generator: Any = node.kwargs.get("generator")
+    is_fresh = generator is not None and generator.op == "call_function"  # nobody else draws from it
+    draws = torch.Tag.nondeterministic_seeded in node.target.tags and not is_fresh
     return node.target._schema.is_mutable or draws
 
 
