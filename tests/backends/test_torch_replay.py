@@ -217,6 +217,35 @@ def test_layers_frozen_between_runs_stay_as_they_are():
     assert any((a != b).any() for a, b in zip(moving, model.encoder.get_weights(), strict=True))
 
 
+def test_weights_moved_between_runs_are_trained_where_they_are_now():
+    def twice(steps):
+        model = tiny_vae()
+        trained(model, steps)
+        for variable in model.trainable_variables:
+            variable.value.data = variable.value.data.clone()  # as `model.to(device)` does
+        model.fit(IMAGES, batch_size=16, epochs=2, verbose=0)
+        return values_of(model)
+
+    for replayed, single in zip(twice(4), twice(0), strict=True):
+        np.testing.assert_array_equal(replayed, single)
+
+
+def test_views_of_weights_are_made_once_and_show_what_the_weights_hold_now():
+    weights = torch.arange(6.0).reshape(2, 3)
+
+    def step(x):
+        weights.t()[1].add_(x)
+        return {"sum": (weights.t().reshape(-1)[1:] * x).sum(), "row": weights[0]}
+
+    replay, first = record(step, torch.tensor(1.0))
+    again = {key: value.clone() for key, value in replay(torch.tensor(2.0)).items()}
+    weights -= 2  # by 2 in one column, in the whole: as before the second step
+    weights[:, [0, 2]] += 2
+    for key, value in step(torch.tensor(2.0)).items():
+        torch.testing.assert_close(again[key], value, rtol=0, atol=0)
+    assert float(first["sum"]) < float(again["sum"])
+
+
 def test_what_was_written_down_goes_with_the_model():
     from vae.backends import backend
 

@@ -87,7 +87,7 @@ class PyTorch(Backend):
 
 def _what_is_trained(model: Any) -> Iterator[Any]:
     variables = (*model.variables, *(model.optimizer.variables if model.optimizer else ()))
-    yield tuple(id(variable.value) for variable in variables)
+    yield tuple((id(variable.value), variable.value.data_ptr()) for variable in variables)
     yield tuple(variable.trainable for variable in variables)
     yield tuple(layer.trainable for layer in all_layers(model))
 

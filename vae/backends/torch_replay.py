@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from vae._keras import noise_drawn_by
+from vae.backends.torch_function import as_function
 
 _ONE_AT_A_TIME = threading.RLock()
 _DEPENDS_ON_NUMBERS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
@@ -51,7 +52,8 @@ def record(step: Callable[..., Any], *inputs: torch.Tensor) -> tuple[Callable[..
             with noise_drawn_by(calls.draw), _NoReads(calls), calls:
                 result = step(*inputs)
             calls.raise_if_refused()  # the step may have caught it
-            return torch.no_grad()(calls.compiled(result)), result
+            with torch.no_grad():
+                return torch.no_grad()(calls.compiled(result)), result
         except BaseException:
             calls.undo()
             calls.raise_if_refused()  # Keras wraps what is raised inside a layer
@@ -63,11 +65,11 @@ class _Calls(TorchDispatchMode):
 
     def __init__(self, inputs: tuple[torch.Tensor, ...]) -> None:
         super().__init__()
-        self._graph, self._constants = fx.Graph(), torch.nn.Module()
+        self._graph = fx.Graph()
+        self._constants: dict[fx.Node, Any] = {}
         # Weak: autograd copies a gradient that somebody else holds.
         self._nodes = WeakTensorKeyDictionary()
         self._drawn: dict[int, tuple[torch.Generator, fx.Node]] = {}
-        self._kept = 0
         self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._is_drawing, self._refused = False, ""
         self._random_states = torch.get_rng_state(), torch.cuda.get_rng_state_all()
@@ -125,10 +127,10 @@ class _Calls(TorchDispatchMode):
         torch.cuda.set_rng_state_all(on_gpus)
 
     def compiled(self, result: Any) -> Callable[..., Any]:
-        """Return the calls as a Python function without branches, less those whose results nobody uses."""
+        """Return the calls as one function, less those whose results nobody uses."""
         self._graph.output(map_aggregate(result, self._node_of))
         self._graph.eliminate_dead_code(_changes_something)
-        return fx.GraphModule(self._constants, self._graph).forward
+        return as_function(self._graph, self._constants)
 
     def _know(self, value: Any, node: fx.Node) -> None:
         if isinstance(value, torch.Tensor):
@@ -146,10 +148,9 @@ class _Calls(TorchDispatchMode):
         return self._nodes[value]
 
     def _constant(self, value: Any) -> fx.Node:
-        self._kept += 1
-        name = f"constant_{self._kept}"
-        object.__setattr__(self._constants, name, value)  # as it is: no parameter, no submodule
-        return self._graph.create_node("get_attr", name)
+        node = self._graph.create_node("get_attr", f"constant_{len(self._constants)}")
+        self._constants[node] = value
+        return node
 
 
 def _changes_something(node: fx.Node) -> bool:
