@@ -3,7 +3,8 @@
 A Keras backend is chosen once a process, so each is measured in a fresh one.
 """
 
-import itertools
+import dataclasses
+import functools
 import json
 import os
 import sys
@@ -12,15 +13,40 @@ import time
 
 import numpy as np
 
-SIZES = (784, 64, 16, 8)
-EPOCHS = 6  # the first, which compiles, is left out
+EPOCHS = 6  # the first, which compiles, counts by itself
 
 
-def images(n=60_000):
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What is trained: dense `units` on flat images, or the builders' convolutions if there are none."""
+
+    shape: tuple
+    n: int  # training images
+    encoded: int
+    generated: int
+    units: tuple = ()
+
+
+NETWORKS = {
+    "dense": Network((784,), 60_000, 60_000, 10_000, (64, 16, 8)),
+    "wide": Network((784,), 60_000, 60_000, 10_000, (256, 128, 64)),
+    "conv28": Network((28, 28, 1), 2_560, 60_000, 10_000),
+    "conv64": Network((64, 64, 3), 640, 2_560, 1_000),
+}
+
+
+def sized(name, n):
+    return dataclasses.replace(NETWORKS[name], n=n or NETWORKS[name].n)
+
+
+def images(shape=(784,), n=60_000):
     """Return the embedded digits over and over: on noise, gradients die and slow denormal numbers come up."""
     import vae
 
-    return np.resize(vae.load_digits().x_train.reshape(-1, 784), (n, 784))
+    x = vae.load_digits().x_train.reshape(-1, 28, 28, 1)
+    if shape == (64, 64, 3):
+        x = np.pad(x.repeat(2, 1).repeat(2, 2).repeat(3, 3), ((0, 0), (4, 4), (4, 4), (0, 0)))
+    return np.resize(x.reshape(-1, *shape), (n, *shape))
 
 
 def clock():
@@ -41,109 +67,77 @@ def clock():
     return Clock()
 
 
-def build():
+def build(network=NETWORKS["dense"]):
     import vae
 
-    return vae.VAE(vae.build_encoder(), vae.build_decoder())
+    if network.units:
+        return vae.VAE(
+            vae.build_encoder(hidden_units=network.units), vae.build_decoder(hidden_units=network.units[::-1])
+        )
+    shape = {"image_shape": network.shape}
+    return vae.VAE(vae.build_conv_encoder(**shape), vae.build_conv_decoder(**shape))
 
 
-def library(batch_size, n=60_000, path=None):
-    """`VAE.fit` as a user calls it."""
-    x = images(n) if path is None else np.load(path, mmap_mode="r")
-    model, times = build(), clock()
+def best_of_two(function, *arguments):
+    seconds = []
+    for _ in range(3):  # the first compiles
+        start = time.perf_counter()
+        function(*arguments)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def library(name, batch_size, n=None, path=None):
+    """`VAE.fit` as users call it, then `evaluate`, `encode` and `generate`; "first" begins at the import."""
+    start = time.perf_counter()
+    network = NETWORKS[name]
+    x = images(network.shape, n or network.n) if path is None else np.load(path, mmap_mode="r")
+    model, times = build(network), clock()
     model.compile("adam")
+    before = time.perf_counter() - start
     model.fit(x, batch_size=batch_size, epochs=EPOCHS, verbose=0, callbacks=[times])
-    return times.seconds[1:]
+    result = {"first": before + times.seconds[0], "epochs": times.seconds[1:]}
+    if path is None:
+        many = images(network.shape, network.encoded)
+        result["evaluate"] = best_of_two(functools.partial(model.evaluate, x, verbose=0))
+        result["encode"] = best_of_two(model.encode, many)
+        result["generate"] = best_of_two(model.generate, network.generated)
+    return result
 
 
-def plain(batch_size):
+def plain(name, batch_size, n=None):
     """Keras 3's own fit of the same model, without chunks."""
     import keras
 
-    model, times = build(), clock()
-    model.compile("adam", steps_per_execution=1)
-    x = images().astype("float32") / 255
+    start = time.perf_counter()
+    network = NETWORKS[name]
+    model, times = build(network), clock()
+    model.compile("adam", steps_per_execution=1, run_eagerly=keras.backend.backend() == "torch")
+    x = images(network.shape, n or network.n).astype("float32") / 255
+    before = time.perf_counter() - start
     keras.Model.fit(model, x, batch_size=batch_size, epochs=EPOCHS, verbose=0, callbacks=[times])
-    return times.seconds[1:]
+    return {"first": before + times.seconds[0], "epochs": times.seconds[1:]}
 
 
-def floor(batch_size):
+def floor(name, batch_size, n=None):
     """The whole epoch as one hand-written scan, data shuffled before it: what the machine can do."""
-    import jax
-    from jax import numpy as jnp
+    import by_hand_jax
 
-    x, rng = images(), np.random.default_rng(0)
-    pairs = [*itertools.pairwise(SIZES), (8, 2), (8, 2), (2, 8), *zip(SIZES[:0:-1], SIZES[-2::-1])]
-    weights = [
-        (jnp.asarray(rng.normal(0, (2 / a) ** 0.5, (a, b)), "float32"), jnp.zeros(b)) for a, b in pairs
-    ]
-
-    def dense(h, layer):
-        return h @ layer[0] + layer[1]
-
-    def loss(weights, x, key):
-        x = h = x.astype("float32") / 255
-        for layer in weights[:3]:
-            h = jax.nn.silu(dense(h, layer))
-        mean, log_sigma = dense(h, weights[3]), jnp.clip(dense(h, weights[4]), -15, 2)
-        h = mean + jnp.exp(log_sigma) * jax.random.normal(key, mean.shape)
-        for layer in weights[5:8]:
-            h = jax.nn.silu(dense(h, layer))
-        reconstruction = jnp.sum((x - jax.nn.sigmoid(dense(h, weights[8]))) ** 2, axis=1)
-        kl = 0.5 * jnp.sum(mean**2 + jnp.expm1(2 * log_sigma) - 2 * log_sigma, axis=1)
-        return jnp.mean(reconstruction + kl)
-
-    def step(state, x):
-        weights, m, v, t, key = state
-        key, now = jax.random.split(key)
-        value, gradient = jax.value_and_grad(loss)(weights, x, now)
-        t = t + 1
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradient)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradient)
-        rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-7), weights, m, v)
-        return (weights, m, v, t, key), value
-
-    epoch = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches), donate_argnums=0)
-    zeros = [jax.tree.map(jnp.zeros_like, weights) for _ in range(2)]
-    state, seconds = (weights, *zeros, jnp.float32(0), jax.random.key(0)), []
-    for _ in range(EPOCHS):
-        start = time.perf_counter()
-        order = rng.permutation(len(x))[: len(x) // batch_size * batch_size]
-        state, values = epoch(state, x[order].reshape(-1, batch_size, 784))
-        values.block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return seconds[1:]
+    return by_hand_jax.train(sized(name, n), images, batch_size, EPOCHS)
 
 
-def eager_torch(batch_size):
+def eager_torch(name, batch_size, n=None):
     """An eager PyTorch loop over tensors in memory."""
-    import torch
-    from torch import nn
+    import by_hand_torch
 
-    def stack(sizes):
-        layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
-        return nn.Sequential(*layers)
+    return by_hand_torch.train(sized(name, n), images, batch_size, EPOCHS)
 
-    body, heads = stack(SIZES), nn.ModuleList([nn.Linear(8, 2), nn.Linear(8, 2)])
-    decoder = nn.Sequential(stack((2, *SIZES[:0:-1])), nn.Linear(64, 784), nn.Sigmoid())
-    parameters = [p for module in (body, heads, decoder) for p in module.parameters()]
-    optimizer = torch.optim.Adam(parameters)
-    x, seconds = torch.from_numpy(images().astype("float32") / 255), []
-    for _ in range(min(EPOCHS, 4) if batch_size < 64 else EPOCHS):
-        start = time.perf_counter()
-        for rows in torch.randperm(len(x)).split(batch_size):
-            batch = x[rows]
-            hidden = body(batch)
-            mean, log_sigma = heads[0](hidden), heads[1](hidden).clamp(-15, 2)
-            reconstruction = decoder(mean + log_sigma.exp() * torch.randn_like(mean))
-            kl = 0.5 * (mean**2 + torch.expm1(2 * log_sigma) - 2 * log_sigma).sum()
-            loss = (((batch - reconstruction) ** 2).sum() + kl) / len(batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        seconds.append(time.perf_counter() - start)
-    return seconds[1:]
+
+def graph_torch(name, batch_size, n=None):
+    """The same steps as one CUDA graph; without a GPU, on the same static memory, step by step."""
+    import by_hand_torch
+
+    return by_hand_torch.train(sized(name, n), images, batch_size, EPOCHS, graph=True)
 
 
 def run_of(how):
@@ -170,7 +164,7 @@ def memory(path):
     """
     model = build()
     model.compile("adam")
-    model.fit(images(20_000), batch_size=128, epochs=8, verbose=0)  # the backend itself, compiled
+    model.fit(images(n=20_000), batch_size=128, epochs=8, verbose=0)  # the backend itself, compiled
     x = np.load(path, mmap_mode="r")
     before, peak, done = anonymous_mb(), [0.0], threading.Event()
 
