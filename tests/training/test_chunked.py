@@ -30,7 +30,7 @@ def train(x, steps=1, make=tiny_vae, optimizer="adam", jit=False, **options):
 )
 def test_chunks_train_as_single_steps_do(make, optimizer, jit):
     if jit and keras.backend.backend() == "torch":
-        pytest.skip("PyTorch runs its steps eagerly here")
+        pytest.skip("with jit_compile, PyTorch makes single steps through torch.compile")
     options = {"make": make, "optimizer": optimizer, "jit": jit, "validation_data": OTHERS[:50]}
     single, one = train(MANY, 1, **options)
     chunked, many = train(MANY, 64, **options)
