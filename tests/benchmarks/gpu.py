@@ -2,7 +2,7 @@
 
 The package on each installed backend, beside one hand-written scan in JAX, an eager PyTorch loop, and a
 PyTorch loop whose step is one CUDA graph. Each runs in a process of its own; the table grows as they end.
-Without a GPU it runs on the CPU: with few images (say 512) that tries the script.
+Without a GPU it runs on the CPU: with few images (1024, the largest batch) that tries the script.
 """
 
 import importlib.util
