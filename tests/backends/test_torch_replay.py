@@ -246,6 +246,33 @@ def test_views_of_weights_are_made_once_and_show_what_the_weights_hold_now():
     assert float(first["sum"]) < float(again["sum"])
 
 
+def test_copies_of_weights_are_made_anew():
+    weights = torch.arange(6.0).reshape(2, 3)
+
+    def step(x):
+        return {"sum": (weights.t().contiguous() * x).sum()}
+
+    with torch.inference_mode():  # outside it PyTorch tells of a `clone` instead
+        replay, _ = record(step, torch.tensor(1.0))
+        weights *= 2
+        assert float(replay(torch.tensor(1.0))["sum"]) == float(step(torch.tensor(1.0))["sum"]) == 30
+
+
+def test_evaluation_in_inference_mode_follows_the_weights():
+    def losses(steps):
+        model = tiny_vae(shape=(6, 6, 1))
+        trained(model, steps)
+        with torch.inference_mode():
+            before = model.evaluate(IMAGES, batch_size=16, verbose=0)
+            for weights in model.encoder.trainable_variables:
+                weights.assign(weights * 3)
+            return before, model.evaluate(IMAGES, batch_size=16, verbose=0)
+
+    replayed, single = losses(4), losses(0)
+    assert replayed == single
+    assert replayed[0] != replayed[1]
+
+
 def test_what_was_written_down_goes_with_the_model():
     from vae.backends import backend
 

@@ -7,6 +7,7 @@ import torch
 from torch import fx
 
 
+@torch.no_grad()
 def as_function(graph: fx.Graph, constants: dict[fx.Node, Any]) -> Callable[..., Any]:
     """Write the calls of a graph as a Python function without branches.
 
@@ -19,8 +20,8 @@ def as_function(graph: fx.Graph, constants: dict[fx.Node, Any]) -> Callable[...,
     """
     writer = _Writer(constants)
     last_use = {used: node for node in graph.nodes for used in node.all_input_nodes}
-    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
-    lines = [f"def replay({', '.join(inputs)}):"]
+    inputs = ", ".join(node.name for node in graph.nodes if node.op == "placeholder")
+    lines = [f"def replay({inputs}):"]
     for node in graph.nodes:
         if node.op == "call_function" and not writer.make_if_constant(node):
             lines.append(f"    {node.name} = {writer.call(node)}")
@@ -30,8 +31,8 @@ def as_function(graph: fx.Graph, constants: dict[fx.Node, Any]) -> Callable[...,
         elif node.op == "output":
             logs = [f"{key!r}: {writer.written(value)}" for key, value in node.args[0].items()]
             lines.append(f"    return {{{', '.join(logs)}}}")
-    exec("\n".join(lines), writer.names)
-    return writer.names["replay"]
+    exec("\n".join(lines), writer.names)  # names that fx made, and quoted keys: nothing else becomes code
+    return torch.no_grad()(writer.names["replay"])
 
 
 class _Writer:
@@ -44,10 +45,14 @@ class _Writer:
 
     def make_if_constant(self, node: fx.Node) -> bool:
         """Make a view of what stays the same, such as a weight's transpose, here and now."""
-        if not _is_view(node.target) or not all(map(self.is_constant, node.all_input_nodes)):
+        if not getattr(node.target, "is_view", False) or not all(map(self.is_constant, node.all_input_nodes)):
             return False
         args, kwargs = fx.map_arg((node.args, node.kwargs), self._constants.__getitem__)
-        self._constants[node] = node.target(*args, **kwargs)
+        made = node.target(*args, **kwargs)
+        # `contiguous` is called a view, and copies where it has to: a copy would keep the numbers of today.
+        if not any(_same_memory(made, self._constants[source]) for source in node.all_input_nodes):
+            return False
+        self._constants[node] = made
         return True
 
     def call(self, node: fx.Node) -> str:
@@ -70,9 +75,6 @@ class _Writer:
         return name
 
 
-def _is_view(call: Any) -> bool:
-    """Tell whether a call returns its argument's own memory, and changes none of it."""
-    if not isinstance(call, torch._ops.OpOverload):
-        return False
-    returned = call._schema.returns
-    return len(returned) == 1 and returned[0].alias_info is not None and not call._schema.is_mutable
+def _same_memory(a: Any, b: Any) -> bool:
+    tensors = isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)
+    return tensors and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

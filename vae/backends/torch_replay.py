@@ -52,8 +52,7 @@ def record(step: Callable[..., Any], *inputs: torch.Tensor) -> tuple[Callable[..
             with noise_drawn_by(calls.draw), _NoReads(calls), calls:
                 result = step(*inputs)
             calls.raise_if_refused()  # the step may have caught it
-            with torch.no_grad():
-                return torch.no_grad()(calls.compiled(result)), result
+            return calls.compiled(result), result
         except BaseException:
             calls.undo()
             calls.raise_if_refused()  # Keras wraps what is raised inside a layer
