@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-KERNEL, UNITS, FILTERS = 3, 64, (32, 64)  # of the convolutional builders
+KERNEL = (3, 3)
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -19,7 +19,7 @@ def new_weights(rng, *sizes):
 def dense_network(network, rng):
     sizes = (784, *network.units)
     pairs = [*itertools.pairwise(sizes), (sizes[-1], 2), (sizes[-1], 2)]
-    back = [*itertools.pairwise((2, *sizes[::-1]))]
+    back = [*itertools.pairwise((2, *network.decoder_units, 784))]
     count = len(network.units)
 
     def encode(weights, x):
@@ -37,19 +37,10 @@ def dense_network(network, rng):
 
 def conv_network(network, rng):
     rows, columns, channels = network.shape
-    rows, columns, (few, many) = rows // 4, columns // 4, FILTERS
-    flat = rows * columns * many
-    sizes = [
-        *(
-            (KERNEL, KERNEL, channels, few),
-            (KERNEL, KERNEL, few, many),
-            (flat, UNITS),
-            (UNITS, 2),
-            (UNITS, 2),
-        ),
-        *((2, UNITS), (UNITS, flat), (KERNEL, KERNEL, many, many), (KERNEL, KERNEL, many, few)),
-        (KERNEL, KERNEL, few, channels),
-    ]
+    rows, columns, (few, many) = rows // 4, columns // 4, network.filters
+    flat, (units,), (decoder_units,) = rows * columns * many, network.units, network.decoder_units
+    down = [(*KERNEL, channels, few), (*KERNEL, few, many), (flat, units), (units, 2), (units, 2)]
+    up = [(2, decoder_units), (decoder_units, flat), (*KERNEL, many, many), (*KERNEL, many, few)]
 
     def encode(weights, x):
         for layer in weights[:2]:
@@ -65,7 +56,7 @@ def conv_network(network, rng):
             x = jax.nn.silu(conv(x, layer, 1)).repeat(2, 1).repeat(2, 2)
         return jax.nn.sigmoid(conv(x, weights[9], 1))
 
-    return [new_weights(rng, *each) for each in sizes], encode, decode
+    return [new_weights(rng, *each) for each in (*down, *up, (*KERNEL, few, channels))], encode, decode
 
 
 def dense(x, layer):
@@ -80,7 +71,7 @@ def conv(x, layer, stride):
 def train(network, images, batch_size, epochs):
     start, rng = time.perf_counter(), np.random.default_rng(0)
     x = images(network.shape, network.n)
-    weights, encode, decode = (dense_network if network.units else conv_network)(network, rng)
+    weights, encode, decode = (conv_network if network.filters else dense_network)(network, rng)
 
     def loss(weights, x, key):
         x = x.astype("float32") / 255
@@ -111,4 +102,5 @@ def train(network, images, batch_size, epochs):
         state, values = epoch(state, x[order].reshape(-1, batch_size, *network.shape))
         values.block_until_ready()
         seconds.append(time.perf_counter() - start)
-    return {"first": before + seconds[0], "epochs": seconds[1:], "loss": float(values.mean())}
+    count = sum(array.size for array in jax.tree.leaves(state[0]))
+    return {"first": before + seconds[0], "epochs": seconds[1:], "weights": count}

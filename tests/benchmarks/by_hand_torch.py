@@ -6,50 +6,38 @@ import time
 import torch
 from torch import nn
 
-UNITS, FILTERS = 64, (32, 64)  # of the convolutional builders
+
+def dense_layers(*sizes):
+    layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
+    return nn.Sequential(*layers)
 
 
 def dense_network(network):
-    def stack(sizes):
-        layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
-        return nn.Sequential(*layers)
-
-    sizes = (784, *network.units)
-    decoder = nn.Sequential(stack((2, *sizes[:0:-1])), nn.Linear(sizes[1], 784), nn.Sigmoid())
-    return stack(sizes), sizes[-1], decoder
+    decoder = dense_layers(2, *network.decoder_units), nn.Linear(network.decoder_units[-1], 784)
+    return dense_layers(784, *network.units), nn.Sequential(*decoder, nn.Sigmoid())
 
 
 def conv_network(network):
     rows, columns, channels = network.shape
-    rows, columns, (few, many) = rows // 4, columns // 4, FILTERS
+    rows, columns, (few, many) = rows // 4, columns // 4, network.filters
     flat = rows * columns * many
-    body = nn.Sequential(
-        *(nn.Conv2d(channels, few, 3, 2, 1), nn.SiLU(), nn.Conv2d(few, many, 3, 2, 1), nn.SiLU()),
-        *(nn.Flatten(), nn.Linear(flat, UNITS), nn.SiLU()),
-    )
-    decoder = nn.Sequential(
-        *(nn.Linear(2, UNITS), nn.SiLU(), nn.Linear(UNITS, flat), nn.SiLU()),
-        *(
-            nn.Unflatten(1, (many, rows, columns)),
-            nn.Conv2d(many, many, 3, 1, 1),
-            nn.SiLU(),
-            nn.Upsample(None, 2),
-        ),
-        *(nn.Conv2d(many, few, 3, 1, 1), nn.SiLU(), nn.Upsample(None, 2)),
-        *(nn.Conv2d(few, channels, 3, 1, 1), nn.Sigmoid()),
-    )
-    return body, UNITS, decoder
+    down = nn.Conv2d(channels, few, 3, 2, 1), nn.SiLU(), nn.Conv2d(few, many, 3, 2, 1), nn.SiLU()
+    up = nn.Conv2d(many, many, 3, 1, 1), nn.SiLU(), nn.Upsample(None, 2)
+    up += nn.Conv2d(many, few, 3, 1, 1), nn.SiLU(), nn.Upsample(None, 2)
+    up += nn.Conv2d(few, channels, 3, 1, 1), nn.Sigmoid()
+    layout = dense_layers(2, *network.decoder_units, flat), nn.Unflatten(1, (many, rows, columns))
+    return nn.Sequential(*down, nn.Flatten(), dense_layers(flat, *network.units)), nn.Sequential(*layout, *up)
 
 
 def train(network, images, batch_size, epochs, graph=False):
     start, device = time.perf_counter(), "cuda" if torch.cuda.is_available() else "cpu"
-    body, width, decoder = (dense_network if network.units else conv_network)(network)
-    heads = nn.ModuleList([nn.Linear(width, 2), nn.Linear(width, 2)])
+    body, decoder = (conv_network if network.filters else dense_network)(network)
+    heads = nn.ModuleList([nn.Linear(network.units[-1], 2) for _ in range(2)])
     modules = [module.to(device) for module in (body, heads, decoder)]
     parameters = [p for module in modules for p in module.parameters()]
     optimizer = torch.optim.Adam(parameters, capturable=graph and device == "cuda")
     x = torch.from_numpy(images(network.shape, network.n).astype("float32") / 255).to(device)
-    if not network.units:
+    if network.filters:
         x = x.permute(0, 3, 1, 2).contiguous()
     x = x[: len(x) // batch_size * batch_size] if graph else x  # a graph has one size
 
@@ -70,9 +58,13 @@ def train(network, images, batch_size, epochs, graph=False):
         start = time.perf_counter()
         for rows in torch.randperm(len(x), device=device).split(batch_size):
             loss = step(x[rows])
-        last = loss.item()  # waits for the GPU
+        loss.item()  # waits for the GPU
         seconds.append(time.perf_counter() - start)
-    return {"first": before + seconds[0], "epochs": seconds[1:], "loss": last}
+    return {
+        "first": before + seconds[0],
+        "epochs": seconds[1:],
+        "weights": sum(p.numel() for p in parameters),
+    }
 
 
 def on_static_memory(step, example):

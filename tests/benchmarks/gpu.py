@@ -31,22 +31,27 @@ COMPETITORS = [  # name, the worker's function, the backend
 ]
 
 
-def measure(what, backend, *arguments):
-    """Return the worker's numbers, or in one line why there are none."""
-    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "KERAS_BACKEND": backend}
-    command = [sys.executable, str(WORKER), what, *map(str, arguments)]
-    left = min(LIMIT, DEADLINE - time.monotonic())
-    if left < 5:
-        return "no time left"
-    try:
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=left, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"over {left:.0f} s"
-    if result.returncode:
-        return (result.stderr.strip().splitlines() or ["failed without a word"])[-1]
+def measure(what, *arguments, backend, timeout=None):
+    """Run the worker in a process of its own and return its numbers."""
+    result = subprocess.run(
+        [sys.executable, str(WORKER), what, *map(str, arguments)],
+        env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=True,
+    )
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure_or_say_why_not(*arguments, backend):
+    left = min(LIMIT, DEADLINE - time.monotonic())
+    try:
+        return measure(*arguments, backend=backend, timeout=max(left, 0))
+    except subprocess.TimeoutExpired:
+        return f"over {left:.0f} s" if left > 0 else "no time left"
+    except subprocess.CalledProcessError as error:
+        return (error.stderr.strip().splitlines() or ["failed without a word"])[-1]
 
 
 def main(less=1):
@@ -57,7 +62,9 @@ def main(less=1):
         for name, what, backend in COMPETITORS:
             if not importlib.util.find_spec(backend):
                 continue
-            result = measure(what, backend, network, batch_size, IMAGES[network] // less)
+            result = measure_or_say_why_not(
+                what, network, batch_size, IMAGES[network] // less, backend=backend
+            )
             if isinstance(result, str):
                 print(f"| {network}, {batch_size} | {name} | {result} | | | |", flush=True)
                 continue

@@ -1,48 +1,52 @@
 """Measure one competitor in a process of its own and print JSON: python worker.py WHAT ARGUMENTS.
 
-A Keras backend is chosen once a process, so each is measured in a fresh one.
+A Keras backend is chosen once a process, so each is measured in a fresh one. "first" are the seconds from
+after the imports to the end of the first epoch.
 """
 
 import dataclasses
 import functools
 import json
-import os
 import sys
 import threading
 import time
 
+import keras
 import numpy as np
+
+import vae
 
 EPOCHS = 6  # the first, which compiles, counts by itself
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What is trained: dense `units` on flat images, or the builders' convolutions if there are none."""
+    """What is trained, and on how many images; with `filters`, as the convolutional builders make it."""
 
     shape: tuple
     n: int  # training images
     encoded: int
     generated: int
-    units: tuple = ()
+    units: tuple  # of the encoder's hidden dense layers
+    decoder_units: tuple
+    filters: tuple = ()
 
 
 NETWORKS = {
-    "dense": Network((784,), 60_000, 60_000, 10_000, (64, 16, 8)),
-    "wide": Network((784,), 60_000, 60_000, 10_000, (256, 128, 64)),
-    "conv28": Network((28, 28, 1), 2_560, 60_000, 10_000),
-    "conv64": Network((64, 64, 3), 640, 2_560, 1_000),
+    "dense": Network((784,), 60_000, 60_000, 10_000, (64, 16, 8), (8, 16, 64)),
+    "wide": Network((784,), 60_000, 60_000, 10_000, (256, 128, 64), (64, 128, 256)),
+    "conv28": Network((28, 28, 1), 2_560, 60_000, 10_000, (16,), (64,), (32, 64)),
+    "conv64": Network((64, 64, 3), 640, 2_560, 1_000, (16,), (64,), (32, 64)),
 }
 
 
-def sized(name, n):
+def network_of(name, n=None):
+    """Return a network by its name, to be trained on n images where n is given."""
     return dataclasses.replace(NETWORKS[name], n=n or NETWORKS[name].n)
 
 
 def images(shape=(784,), n=60_000):
     """Return the embedded digits over and over: on noise, gradients die and slow denormal numbers come up."""
-    import vae
-
     x = vae.load_digits().x_train.reshape(-1, 28, 28, 1)
     if shape == (64, 64, 3):
         x = np.pad(x.repeat(2, 1).repeat(2, 2).repeat(3, 3), ((0, 0), (4, 4), (4, 4), (0, 0)))
@@ -51,7 +55,6 @@ def images(shape=(784,), n=60_000):
 
 def clock():
     """Return a callback that notes the seconds of each epoch, and the list that it fills."""
-    import keras
 
     class Clock(keras.callbacks.Callback):
         def __init__(self):
@@ -68,14 +71,12 @@ def clock():
 
 
 def build(network=NETWORKS["dense"]):
-    import vae
-
-    if network.units:
-        return vae.VAE(
-            vae.build_encoder(hidden_units=network.units), vae.build_decoder(hidden_units=network.units[::-1])
-        )
-    shape = {"image_shape": network.shape}
-    return vae.VAE(vae.build_conv_encoder(**shape), vae.build_conv_decoder(**shape))
+    encoder, decoder = {"hidden_units": network.units}, {"hidden_units": network.decoder_units}
+    if not network.filters:
+        return vae.VAE(vae.build_encoder(**encoder), vae.build_decoder(**decoder))
+    encoder |= {"filters": network.filters, "image_shape": network.shape}
+    decoder |= {"filters": network.filters[::-1], "image_shape": network.shape}
+    return vae.VAE(vae.build_conv_encoder(**encoder), vae.build_conv_decoder(**decoder))
 
 
 def best_of_two(function, *arguments):
@@ -87,16 +88,20 @@ def best_of_two(function, *arguments):
     return min(seconds[1:])
 
 
+def result_of(before, seconds, model):
+    weights = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    return {"first": before + seconds[0], "epochs": seconds[1:], "weights": weights}
+
+
 def library(name, batch_size, n=None, path=None):
-    """`VAE.fit` as users call it, then `evaluate`, `encode` and `generate`; "first" begins at the import."""
-    start = time.perf_counter()
-    network = NETWORKS[name]
-    x = images(network.shape, n or network.n) if path is None else np.load(path, mmap_mode="r")
+    """`VAE.fit` as users call it, then `evaluate`, `encode` and `generate`."""
+    start, network = time.perf_counter(), network_of(name, n)
+    x = images(network.shape, network.n) if path is None else np.load(path, mmap_mode="r")
     model, times = build(network), clock()
     model.compile("adam")
     before = time.perf_counter() - start
     model.fit(x, batch_size=batch_size, epochs=EPOCHS, verbose=0, callbacks=[times])
-    result = {"first": before + times.seconds[0], "epochs": times.seconds[1:]}
+    result = result_of(before, times.seconds, model)
     if path is None:
         many = images(network.shape, network.encoded)
         result["evaluate"] = best_of_two(functools.partial(model.evaluate, x, verbose=0))
@@ -105,45 +110,40 @@ def library(name, batch_size, n=None, path=None):
     return result
 
 
-def plain(name, batch_size, n=None):
+def plain(name, batch_size):
     """Keras 3's own fit of the same model, without chunks."""
-    import keras
-
-    start = time.perf_counter()
-    network = NETWORKS[name]
+    start, network = time.perf_counter(), NETWORKS[name]
     model, times = build(network), clock()
-    model.compile("adam", steps_per_execution=1, run_eagerly=keras.backend.backend() == "torch")
-    x = images(network.shape, n or network.n).astype("float32") / 255
+    model.compile("adam", steps_per_execution=1)
+    x = images(network.shape, network.n).astype("float32") / 255
     before = time.perf_counter() - start
     keras.Model.fit(model, x, batch_size=batch_size, epochs=EPOCHS, verbose=0, callbacks=[times])
-    return {"first": before + times.seconds[0], "epochs": times.seconds[1:]}
+    return result_of(before, times.seconds, model)
 
 
 def floor(name, batch_size, n=None):
     """The whole epoch as one hand-written scan, data shuffled before it: what the machine can do."""
     import by_hand_jax
 
-    return by_hand_jax.train(sized(name, n), images, batch_size, EPOCHS)
+    return by_hand_jax.train(network_of(name, n), images, batch_size, EPOCHS)
 
 
 def eager_torch(name, batch_size, n=None):
     """An eager PyTorch loop over tensors in memory."""
     import by_hand_torch
 
-    return by_hand_torch.train(sized(name, n), images, batch_size, EPOCHS)
+    return by_hand_torch.train(network_of(name, n), images, batch_size, EPOCHS)
 
 
 def graph_torch(name, batch_size, n=None):
     """The same steps as one CUDA graph; without a GPU, on the same static memory, step by step."""
     import by_hand_torch
 
-    return by_hand_torch.train(sized(name, n), images, batch_size, EPOCHS, graph=True)
+    return by_hand_torch.train(network_of(name, n), images, batch_size, EPOCHS, graph=True)
 
 
 def run_of(how):
     """Seconds of a whole run of 25 epochs, compilation included."""
-    import keras
-
     x, start = images(), time.perf_counter()
     model = build()
     if how == "recipe":
@@ -215,6 +215,5 @@ def grid():
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     what, *arguments = sys.argv[1:]
     print(json.dumps(globals()[what](*(int(a) if a.isdigit() else a for a in arguments))))
