@@ -128,20 +128,32 @@ def _encode(model: Any, x: Any, n_samples: Any, seed: Any) -> tuple[np.ndarray, 
     return x, model.encode(x)
 
 
-class _LogDensity(keras.layers.Layer):
-    """[x, z] -> log p(x|z): images (batch, ...) and points (batch, draws, latent_dim), (batch, draws)."""
+class LogDensity(keras.layers.Layer):
+    """[x, decoded] -> log p(x|z), (batch,), of images and what z decodes to."""
 
-    def __init__(self, model: VAE, draws: int) -> None:
+    def __init__(self, model: VAE) -> None:
         super().__init__()
-        self.decoder, self.loss, self.draws = model.decoder, model.reconstruction_loss, draws
+        self.loss = model.reconstruction_loss
         pixels = math.prod(model.decoder.output_shape[1:])
         self.constant = 0.5 * pixels * math.log(math.pi) if model.reconstruction == "mse" else 0.0
 
     def call(self, inputs: Any) -> Any:
+        """Return one number a row."""
+        x, decoded = inputs
+        return -self.loss(x, decoded) - self.constant
+
+
+class _LogDensityOfDraws(keras.layers.Layer):
+    """[x, z] -> log p(x|z): images (batch, ...) and points (batch, draws, latent_dim), (batch, draws)."""
+
+    def __init__(self, model: VAE, draws: int) -> None:
+        super().__init__()
+        self.decoder, self.log_density, self.draws = model.decoder, LogDensity(model), draws
+
+    def call(self, inputs: Any) -> Any:
         x, z = inputs
         decoded = self.decoder(ops.reshape(z, (-1, z.shape[-1])))
-        nats = self.loss(ops.repeat(x, self.draws, axis=0), decoded)
-        return -ops.reshape(nats, (-1, self.draws)) - self.constant
+        return ops.reshape(self.log_density([ops.repeat(x, self.draws, axis=0), decoded]), (-1, self.draws))
 
 
 def _draws(
@@ -154,7 +166,7 @@ def _draws(
     images = 1 << (_DECODED // draws).bit_length() - 1
     points = keras.Input((draws, z_mean.shape[-1]))
     inputs = [keras.Input(model.encoder.input_shape[1:]), points]
-    log_density = Inference(keras.Model(inputs, _LogDensity(model, draws)(inputs)))
+    log_density = Inference(keras.Model(inputs, _LogDensityOfDraws(model, draws)(inputs)))
 
     blocks = [(i, j) for i in range(0, len(x), images) for j in range(0, n_samples, draws)]
     for start, done in progress(blocks, len(blocks), "Drawing z, block"):
