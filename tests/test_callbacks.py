@@ -270,6 +270,12 @@ def test_a_long_run_gives_a_short_film():
     assert film.epochs == [0, 3, 6]
 
 
+def test_a_film_can_begin_dense_and_end_sparse():
+    film = vae.TrainingFilm(X, n=2, every=None)
+    fit(tiny_vae(), epochs=15, callbacks=[film])
+    assert film.epochs == [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 15]
+
+
 def test_the_film_refuses_what_it_cannot_show():
     with pytest.raises(ValueError, match="2 latent dimensions"):
         fit(tiny_vae(latent_dim=3), callbacks=[vae.TrainingFilm(X)])

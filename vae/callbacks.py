@@ -135,7 +135,8 @@ class TrainingFilm(keras.callbacks.Callback):
         labels: One label an image, or None.
         n: Points along each side of the grid.
         limit: The grid reaches from -limit to limit in both dimensions.
-        every: Epochs from one frame to the next.
+        every: Epochs from one frame to the next; None for many frames at first, when most happens, and
+            fewer later: after 1, 2, 3, 4, 5, 6, 8, 10, 13 epochs and so on, and after the last.
 
     Attributes:
         epochs: Number of the epoch of each frame; 0 is the untrained model.
@@ -162,13 +163,13 @@ class TrainingFilm(keras.callbacks.Callback):
     needs_term = "kl_loss"
 
     def __init__(
-        self, x: Any, labels: Any = None, *, n: int = 12, limit: float = 2.5, every: int = 1
+        self, x: Any, labels: Any = None, *, n: int = 12, limit: float = 2.5, every: int | None = 1
     ) -> None:
         super().__init__()
         self.x = check_images("x", x)
         self.labels = None if labels is None else check_labels("labels", labels, len(self.x))
         self.n, self.limit = check_positive_int("n", n), check_positive("limit", limit)
-        self.every = check_positive_int("every", every)
+        self.every = None if every is None else check_positive_int("every", every)
         self.epochs: list[int] = []
         self.z_mean: list[np.ndarray] = []
         self.grids: list[np.ndarray] = []
@@ -181,8 +182,14 @@ class TrainingFilm(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record a frame, if it is one's turn."""
-        if (epoch + 1) % self.every == 0:
-            self._record(epoch + 1, (logs or {}).get("loss"))
+        done = epoch + 1
+        if self.every is None:
+            turn = done >= max(self.epochs[-1] + 1, round(1.3 * self.epochs[-1]))
+            turn = turn or done == self.params.get("epochs")
+        else:
+            turn = done % self.every == 0
+        if turn:
+            self._record(done, (logs or {}).get("loss"))
 
     def _record(self, epoch: int, loss: float | None) -> None:
         latent_dim = self.model.decoder.input_shape[-1]

@@ -121,9 +121,10 @@ class SampleQuality:
             features, initializer = outputs, keras.initializers.HeNormal(seed + i)
             outputs = keras.layers.Dense(units, activation, kernel_initializer=initializer)(features)
         classifier = keras.Model(inputs, outputs)
-        classifier.compile("adam", loss="sparse_categorical_crossentropy")
+        classifier.compile(keras.optimizers.Adam(0.003), loss="sparse_categorical_crossentropy")
         order = np.random.default_rng(seed).permutation(len(x))
-        classifier.fit(x[order], y[order], batch_size=64, epochs=epochs, shuffle=False, verbose=0)
+        batch_size = 256 if len(x) > 20_000 else 32  # few images need more steps
+        classifier.fit(x[order], y[order], batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0)
         self.names = names
         self._classifier = Inference(keras.Model(inputs, [features, outputs]))
 
