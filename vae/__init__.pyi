@@ -1,4 +1,7 @@
+from . import builders as builders
 from . import evaluation as evaluation
+from . import layers as layers
+from . import losses as losses
 from .backends.device import describe_device
 from .builders import (
     build_autoencoder,
@@ -17,6 +20,7 @@ from .evaluation import (
     active_units,
     anomaly_score,
     elbo,
+    exact_log_likelihood,
     frechet_distance,
     log_likelihood,
     nearest_neighbor_accuracy,
@@ -24,12 +28,15 @@ from .evaluation import (
 from .explorer import explore
 from .figures.algorithms import plot_algorithms
 from .figures.architecture import plot_architecture
+from .figures.code import show_code
+from .figures.comparison import plot_comparison
 from .figures.diagrams import plot_model
-from .figures.digits import plot_digit, plot_digit_grid, plot_digits, plot_reconstructions
+from .figures.digits import plot_digit, plot_digit_grid
 from .figures.display import show
 from .figures.film import plot_training_film
 from .figures.latent import plot_latent_intuition, plot_latent_space
 from .figures.losses import plot_loss
+from .figures.rows import plot_digits, plot_reconstructions, plot_rows
 from .files import ModelFileError
 from .files.model_file import load_model
 from .latent import class_center, interpolate
@@ -58,24 +65,29 @@ __all__ = [
     "build_conv_encoder",
     "build_decoder",
     "build_encoder",
+    "builders",
     "class_center",
     "describe_device",
     "elbo",
     "evaluation",
+    "exact_log_likelihood",
     "explore",
     "flatten",
     "frechet_distance",
     "interpolate",
     "kl_divergence",
+    "layers",
     "load_dataset",
     "load_digits",
     "load_images",
     "load_mnist",
     "load_model",
     "log_likelihood",
+    "losses",
     "nearest_neighbor_accuracy",
     "plot_algorithms",
     "plot_architecture",
+    "plot_comparison",
     "plot_digit",
     "plot_digit_grid",
     "plot_digits",
@@ -84,9 +96,11 @@ __all__ = [
     "plot_loss",
     "plot_model",
     "plot_reconstructions",
+    "plot_rows",
     "plot_training_film",
     "reconstruction_loss",
     "reparameterize",
     "show",
+    "show_code",
     "vae_loss",
 ]

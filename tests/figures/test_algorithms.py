@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
 from vae.figures import algorithms
-from vae.figures.algorithms import ALGORITHMS, RINGS, plot_algorithms
+from vae.figures.algorithms import ALGORITHMS, RINGS, SENTENCES, plot_algorithms
 
 LEAVES = [
     (family, group, name)
@@ -20,7 +20,7 @@ LEAVES = [
     for group, (_, names) in groups.items()
     for name in names
 ]
-SECTORS = 1 + len(ALGORITHMS) + sum(len(groups) for _, groups in ALGORITHMS.values()) + len(LEAVES)
+SECTORS = len(ALGORITHMS) + sum(len(groups) for _, groups in ALGORITHMS.values()) + len(LEAVES)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_interactive_map_holds_the_whole_table():
     assert len(trace.ids) == len(set(trace.ids)) == SECTORS
     assert set(trace.parents) - {""} <= set(trace.ids)
     for path in LEAVES:
-        assert "/".join(("Machine learning", *path)) in trace.ids
-    at = trace.ids.index("Machine learning/Neural networks/Autoencoders")
+        assert "/".join(path) in trace.ids
+    at = trace.ids.index("Neural networks/Autoencoders")
     assert trace.values[at] == 5
     assert list(trace.customdata[at]) == ["Neural networks > Autoencoders", trace.customdata[at][1]]
 
@@ -74,7 +74,7 @@ def test_values_of_a_sector_are_the_sum_of_those_that_it_holds():
 
 def test_variational_autoencoder_stands_out():
     (trace,) = plot_algorithms().data
-    at = trace.ids.index("Machine learning/Neural networks/Autoencoders/Variational autoencoder")
+    at = trace.ids.index("Neural networks/Autoencoders/Variational autoencoder")
     assert trace.labels[at].startswith("<b>")
     assert trace.marker.colors.count(trace.marker.colors[at]) == 1
     assert trace.marker.line.width[at] == max(trace.marker.line.width)
@@ -106,17 +106,44 @@ def test_static_map_is_drawn_from_the_same_numbers(static):
         assert matplotlib.colors.to_hex(wedge.get_facecolor()).upper() == colour.upper()
 
 
+def test_some_algorithms_have_a_sentence_of_their_own():
+    assert set(SENTENCES) <= {name for *_, name in LEAVES}
+    assert all(sentence.endswith(".") and sentence.count(".") == 1 for sentence in SENTENCES.values())
+    (trace,) = plot_algorithms().data
+    about = {text[0].rpartition(" > ")[2]: text[1] for text in trace.customdata}
+    assert about["Variational autoencoder"].replace("<br>", " ") == SENTENCES["Variational autoencoder"]
+    assert about["LSTM"] == about["Recurrent"]
+    assert max(len(line) for text in about.values() for line in text.split("<br>")) <= 44
+
+
+def test_the_alternative_text_counts_what_is_drawn(static):
+    assert static.alt.startswith(f"A map of {len(LEAVES)} machine-learning algorithms")
+    for family, (_, groups) in ALGORITHMS.items():
+        assert f"{family} ({sum(len(names) for _, names in groups.values())})" in static.alt
+    assert "Variational autoencoder stands out: in the group Autoencoders" in static.alt
+
+
+def test_both_are_as_large_as_a_cell_of_a_notebook(static):
+    layout = plot_algorithms().layout
+    assert (layout.width, layout.height) == (800, 800)
+    assert static.get_figwidth() == static.get_figheight()
+
+
 def test_static_labels_stand_upright_inside_their_sectors(static):
     axes = static.axes[0]
     pixels = axes.transData.transform((1, 0))[0] - axes.transData.transform((0, 0))[0]
     wedges = [patch for patch in axes.patches if isinstance(patch, Wedge)]
-    for wedge, text in list(zip(wedges, axes.texts[1:], strict=True))[1:]:
+    for wedge, text in zip(wedges, axes.texts[1:], strict=True):
         assert math.cos(math.radians(text.get_rotation())) > -1e-9, text.get_text()
         text.set_rotation(0)
         box = text.get_window_extent()
         inner, outer = wedge.r - wedge.width, wedge.r
         assert box.width < (outer - inner) * pixels, text.get_text()
-        radius = (inner + outer) / 2 * pixels - box.width / 2  # where the label is nearest to the centre
+        radius = math.hypot(*text.get_position()) * pixels
+        assert radius + box.width / 2 < outer * pixels, text.get_text()
+        radius -= (
+            box.width / 2 if inner else 0
+        )  # nearest to the centre, where a family's second line is short
         half_angle = math.radians(min(180, wedge.theta2 - wedge.theta1) / 2)
         assert box.height < 2 * radius * math.tan(half_angle) or half_angle >= math.pi / 2, text.get_text()
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vae.figures.architecture import plot_architecture
+from vae.figures.architecture import ARROWS, plot_architecture
 
 
 def drawn(figure):
@@ -18,7 +18,7 @@ def test_architecture_labels_do_not_overlap_and_nothing_is_clipped():
     figure = drawn(plot_architecture())
     assert isinstance(figure, Figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
-    assert len(boxes) == 11
+    assert len(boxes) == 16
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
         assert figure.bbox.fully_contains(box.x0, box.y0)
@@ -33,6 +33,8 @@ def test_architecture_labels_do_not_overlap_and_nothing_is_clipped():
 def test_architecture_labels_stay_inside_their_blocks():
     axes = drawn(plot_architecture()).axes[0]
     inside = {"$\\mathtt{z\\_mean}$", "$\\mathtt{z\\_log\\_sigma}$", "$z$"}
+    inside |= {"layers", "KL divergence", "reconstruction loss", "loss = sum"}
+    assert inside <= {text.get_text() for text in axes.texts}
     for text in axes.texts:
         if text.get_text() in inside:
             box = text.get_window_extent()
@@ -41,6 +43,47 @@ def test_architecture_labels_stay_inside_their_blocks():
                 and patch.get_window_extent().fully_contains(box.x1, box.y1)
                 for patch in axes.patches
             )
+
+
+def test_arrows_join_what_they_should():
+    """Each begins and ends at the rim of a block, of a frame, of an image or at its name."""
+    axes = drawn(plot_architecture()).axes[0]
+    centres = {text.get_text(): np.array(text.get_position()) for text in axes.texts if text.get_text()}
+    ends = {
+        ("$z$", "decoder\n$p\\,(x\\,|\\,z)$"),
+        ("a Gaussian", "$z$"),
+        ("$\\mathtt{z\\_log\\_sigma}$", "KL divergence"),  # from the frame around it and z_mean
+        ("layers", "$\\mathtt{z\\_mean}$"),
+        ("layers", "$\\mathtt{z\\_log\\_sigma}$"),
+        ("KL divergence", "loss = sum"),
+        ("reconstruction loss", "loss = sum"),
+        ("image", "reconstruction loss"),
+        ("reconstruction", "reconstruction loss"),
+        ("$\\epsilon \\sim \\mathcal{N}(0, I)$", "$z$"),
+    }
+
+    def nearest(point):
+        return min(centres, key=lambda name: np.hypot(*(centres[name] - point)))
+
+    assert ends <= {(nearest(corners[0]), nearest(corners[-1])) for corners in ARROWS}
+
+
+def test_it_says_what_it_shows():
+    words = plot_architecture().alt
+    for name in (
+        "encoder",
+        "z_mean",
+        "z_log_sigma",
+        "z = ",
+        "decoder",
+        "reconstruction loss",
+        "KL divergence",
+    ):
+        assert name in words
+    assert "Drawn" not in words
+    image = np.zeros((4, 4))
+    assert plot_architecture(image).alt == words + " Drawn in it: image."
+    assert plot_architecture(image, image).alt == words + " Drawn in it: image and its reconstruction."
 
 
 def test_architecture_shows_given_images():

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 import matplotlib.image
+import numpy as np
 import pytest
 
 import vae
@@ -134,14 +135,9 @@ def test_the_three_z_layers_have_a_colour_of_their_own(pair):
 
 
 def test_z_stands_midway_below_its_two_sides(encoder):
-    centres = {}
-    for node in elements(plot_model(encoder).svg, "node"):
-        name = next(part.text for part in node.iter() if part.tag.endswith("}text"))
-        box = next(part for part in node.iter() if part.tag.endswith("}path")).get("d")
-        xs = [float(point.split(",")[0]) for point in box.replace("C", " ").replace("M", "").split()]
-        centres[name] = (min(xs) + max(xs)) / 2
-    middle = (centres["Z-Mean"] + centres["Z-Log-Sigma"]) / 2
-    assert centres["Z-Sampling-Layer"] == pytest.approx(middle, abs=5)
+    places = {name: x for name, (x, _) in centres(plot_model(encoder).svg).items()}
+    middle = (places["Z-Mean"] + places["Z-Log-Sigma"]) / 2
+    assert places["Z-Sampling-Layer"] == pytest.approx(middle, abs=5)
 
 
 def test_sequential_nested_and_single_models():
@@ -215,8 +211,21 @@ def test_notebook_gets_a_sharp_png_and_text(encoder):
     assert set(data) == {"image/png", "text/plain"}
     assert data["image/png"].startswith("iVBORw0KGgo")
     height, width = pixels(diagram.png).shape[:2]
-    assert metadata["image/png"] == {"width": width // 2, "height": height // 2}
-    assert data["text/plain"] == repr(diagram) == "Diagram(name='Encoder-Model')"
+    assert metadata["image/png"] == {"width": width // 2, "height": height // 2, "alt": diagram.alt}
+    assert data["text/plain"] == diagram.alt
+    assert repr(diagram) == "Diagram(name='Encoder-Model')"
+
+
+def test_it_says_what_it_shows(encoder, pair):
+    sizes = ["(None, 16)", "(None, 16) → (None, 8)", *2 * ["(None, 8) → (None, 2)"]]
+    sizes.append("(None, 2), (None, 2) → (None, 2)")
+    listed = ", ".join(f"{name} {size}" for name, size in zip(ENCODER_LAYERS, sizes, strict=True))
+    assert plot_model(encoder).alt == f"The layers of Encoder-Model in order: {listed}."
+    assert plot_model(pair).alt == (
+        f"The layers of {pair.name} in order: Encoder-Model with {listed}; Decoder-Model with "
+        "Decoder-Input-Layer (None, 2), Decoder-Hidden-Layer-1 (None, 2) → (None, 8), "
+        "Decoder-Output-Layer (None, 8) → (None, 16)."
+    )
 
 
 @pytest.mark.parametrize("name", ["model.png", "model.svg", "model.pdf", "MODEL.PNG"])
@@ -307,3 +316,49 @@ def test_nothing_global_changes(encoder):
     before = dict(matplotlib.rcParams), matplotlib.get_backend(), dict(os.environ)
     plot_model(encoder)
     assert before == (dict(matplotlib.rcParams), matplotlib.get_backend(), dict(os.environ))
+
+
+# From left to right
+
+
+def centres(svg):
+    """The middle of each box by its layer's name."""
+    places = {}
+    for node in elements(svg, "node"):
+        title = next(part.text for part in node.iter() if part.tag.endswith("}title"))
+        box = next(part for part in node.iter() if part.tag.endswith("}path")).get("d")
+        points = [point.split(",") for point in box.replace("C", " ").replace("M", "").split()]
+        ends = np.array(points, float)
+        places[title.split(" ", 1)[1]] = (ends.min(axis=0) + ends.max(axis=0)) / 2
+    return places
+
+
+def test_from_left_to_right_it_is_the_same_model_on_its_side(pair):
+    upright, lying = plot_model(pair), plot_model(pair, rankdir="LR")
+    assert edges(lying.svg) == edges(upright.svg)
+    assert lying.alt == upright.alt
+    places = centres(lying.svg)
+    for start, end in edges(lying.svg):
+        assert places[start][0] < places[end][0]
+    middle = (places["Z-Mean"] + places["Z-Log-Sigma"]) / 2
+    assert places["Z-Sampling-Layer"][1] == pytest.approx(middle[1], abs=5)
+    assert places["Z-Mean"][1] < places["Z-Log-Sigma"][1]  # from the top, as in SVG
+
+
+def test_from_left_to_right_names_stay_readable_at_1000_pixels():
+    model = vae.VAE(vae.build_encoder(), vae.build_decoder())
+    diagram = plot_model(model, rankdir="LR")
+    height, width = pixels(diagram.png).shape[:2]
+    letters = 13 / 72 * 144 * 1000 / width  # pixels high
+    assert letters > 11
+    assert height < width / 3
+    written = texts(diagram.svg)
+    assert written[written.index("Layer-1") - 2 :][:3] == ["Encoder-", "Hidden-", "Layer-1"]
+    assert {"Sampling-", "Dense · silu", "(None, 64)"} <= set(written)
+    assert "(None, 784) → (None, 64)" not in written
+
+
+@pytest.mark.parametrize("rankdir", ["BT", "lr", "", None, 1])
+def test_another_direction_is_refused(encoder, rankdir):
+    with pytest.raises(ValueError, match="rankdir must be 'TB' or 'LR'; got"):
+        plot_model(encoder, rankdir=rankdir)

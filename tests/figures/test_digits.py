@@ -11,6 +11,7 @@ from tiny import shared_vae
 
 import vae
 from vae._keras import keras
+from vae.figures.rows import plot_rows
 from vae.figures.shared import to_pictures
 
 
@@ -104,6 +105,22 @@ def test_digits_wraps_at_ten_a_row_in_reading_order():
     assert corners[9].x0 > corners[0].x0
 
 
+@pytest.mark.parametrize(
+    ("n", "labels", "words"),
+    [
+        (3, [7, 2, 1], "3 images in a row, labelled 7, 2, 1."),
+        (3, None, "3 images in a row."),
+        (1, ["$"], "One image, labelled $."),
+        (12, None, "12 images in rows of 10."),
+        (25, [4] * 25, f"25 images in rows of 10, labelled {20 * '4, '}...."),
+    ],
+)
+def test_digits_say_what_they_show(n, labels, words):
+    assert vae.plot_digits(np.zeros((n, 4, 4)), labels, n=n).alt == words
+    all_but_one = np.zeros((n + 1, 4, 4))
+    assert vae.plot_digits(all_but_one, labels and [*labels, 9], n=n).alt == words
+
+
 def test_digits_draws_fewer_where_there_are_fewer_and_no_titles_without_labels():
     figure = vae.plot_digits(np.zeros((3, 16)), n=10)
     assert [ax.get_title() for ax in figure.axes] == ["", "", ""]
@@ -185,6 +202,7 @@ def test_digit_draws_the_point_and_names_it(make, z):
     (ax,) = vae.plot_digit(make(), z).axes
     assert ax.get_title() == "z = (0.50, -1.20)"
     np.testing.assert_allclose(decoded_z(ax.images[0].get_array()), [0.5, -1.2], atol=1e-5)
+    assert ax.figure.alt == "One image, decoded from z = (0.50, -1.20)."
 
 
 def test_digit_writes_no_minus_before_zero_and_cuts_long_points_short():
@@ -278,8 +296,10 @@ def test_grid_has_900_images_by_default_and_few_even_ticks():
     assert tick_values(ax.xaxis) == tick_values(ax.yaxis) == [-2, -1, 0, 1, 2]
     # A tick stands where its coordinate lies between the centres of the cells, numbered from 0 to 29.
     np.testing.assert_allclose(ax.get_xticks(), [29 * (value + 2.5) / 5 for value in (-2, -1, 0, 1, 2)])
-    assert ax.get_xlabel() == "latent dimension 1, z[0]"
-    assert ax.get_ylabel() == "latent dimension 2, z[1]"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z[0]", "z[1]")
+    assert figure.alt == (
+        "A grid of 30 x 30 decoded images; z[0] from -2.5 to 2.5 across, in even steps, z[1] likewise up."
+    )
 
 
 def test_grid_by_quantiles_of_the_prior():
@@ -289,6 +309,7 @@ def test_grid_by_quantiles_of_the_prior():
     for i, value in enumerate(wanted):
         np.testing.assert_allclose(decoded_z(mosaic_cell(figure, 7, i, 6 - i)), [value, -value], atol=1e-5)
     assert "quantiles" in figure.axes[0].get_title()
+    assert "z[0] from -1.64 to 1.64 across, in quantiles of the prior N(0, 1), z[1] likewise" in figure.alt
 
 
 def test_grid_of_one_image_shows_the_middle():
@@ -300,8 +321,9 @@ def test_grid_over_two_of_many_dimensions_says_that_the_rest_is_0():
     model = plain_vae(latent_dim=8)
     figure = vae.plot_digit_grid(model, n=3, limits=(-1, 1), axes=(5, 2))
     ax = figure.axes[0]
-    assert ax.get_xlabel() == "latent dimension 6, z[5]; the other 6 are 0"
-    assert ax.get_ylabel() == "latent dimension 3, z[2]"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z[5]; the other 6 are 0", "z[2]")
+    assert "z[5] from -1 to 1 across" in figure.alt
+    assert figure.alt.endswith(", z[2] likewise up; the other 6 are 0.")
     z = np.ravel(mosaic_cell(figure, 3, 2, 0))[:8] * 8 - 4
     np.testing.assert_allclose(z, [0, 0, -1, 0, 0, 1, 0, 0], atol=1e-5)
 
@@ -354,6 +376,8 @@ def test_reconstructions_stand_below_their_images(digits):
     assert [ax.get_title() for ax in above] == [str(label) for label in digits.y_test[:4]]
     assert above[0].get_ylabel() == "image"
     assert below[0].get_ylabel() == "reconstruction\nfrom z_mean"
+    listed = ", ".join(map(str, digits.y_test[:4]))
+    assert figure.alt == f"4 images ({listed}) and below each its reconstruction from z_mean."
     figure.draw_without_rendering()
     for i in range(4):
         image, reconstruction = (ax.images[0].get_array() for ax in (above[i], below[i]))
@@ -368,6 +392,7 @@ def test_reconstructions_of_an_autoencoder_say_nothing_of_z_mean():
     figure = vae.plot_reconstructions(model, np.full((5, 3, 4), 51, "uint8"), n=2)
     assert len(figure.axes) == 4
     assert figure.axes[2].get_ylabel() == "reconstruction"
+    assert figure.alt == "2 images and below each its reconstruction."
     np.testing.assert_allclose(figure.axes[1].images[0].get_array(), np.full((3, 4), 0.2), atol=1e-6)
     np.testing.assert_allclose(figure.axes[3].images[0].get_array(), np.full((3, 4), 0.8), atol=1e-6)
 
@@ -391,6 +416,88 @@ def test_reconstructions_refuse():
     ):
         with pytest.raises(ValueError, match=" must "):
             vae.plot_reconstructions(plain_vae(), images, **options)
+
+
+# plot_rows
+
+
+ROWS = {
+    "image": np.zeros((3, 16)),
+    "autoencoder": np.full((3, 16), 51, "uint8"),
+    "VAE, $\\beta$ 20": np.ones((3, 16)),
+}
+
+
+def test_rows_stand_one_above_another_beside_their_names():
+    figure = plot_rows(ROWS, titles=[7, 2, 1])
+    figure.draw_without_rendering()
+    assert [ax.get_title() for ax in figure.axes] == ["7", "2", "1"] + 6 * [""]
+    assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["image", "autoencoder", r"VAE, \$\beta\$ 20"]
+    assert not any(ax.get_ylabel() for i, ax in enumerate(figure.axes) if i % 3)
+    corners = [ax.get_position() for ax in figure.axes]
+    for row, value in enumerate([0, 0.2, 1]):
+        for column in range(3):
+            i = 3 * row + column
+            np.testing.assert_allclose(
+                figure.axes[i].images[0].get_array(), np.full((4, 4), value), atol=1e-6
+            )
+            assert corners[i].x0 == pytest.approx(corners[column].x0)
+            assert corners[i].y0 == pytest.approx(corners[3 * row].y0)
+    assert corners[0].y0 > corners[3].y0 > corners[6].y0
+    assert figure.alt == (r"3 rows of 3 images (7, 2, 1), from the top: image; autoencoder; VAE, $\beta$ 20.")
+
+
+@pytest.mark.parametrize("columns", [1, 2, 10])
+@pytest.mark.parametrize(
+    "name", ["VAE, beta 20", "a name as long as nobody would write it", "two\nlines", ""]
+)
+@pytest.mark.parametrize("shape", [(4, 4), (9, 4), (4, 9)])
+def test_names_of_rows_are_not_cut_off(columns, name, shape):
+    figure = plot_rows({"image": np.zeros((columns, *shape)), name: np.zeros((columns, *shape))})
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes[::columns]:
+        box, picture = ax.yaxis.label.get_window_extent(), ax.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= picture.x0
+        assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1
+    assert figure.axes[0].get_window_extent().width > 60 * shape[1] / max(shape)  # of 100
+
+
+def test_a_single_row_and_other_shapes():
+    figure = plot_rows({"image": np.zeros((1, 4, 5, 3))})
+    assert figure.axes[0].images[0].get_array().shape == (4, 5, 3)
+    assert figure.alt == "1 row of one image, from the top: image."
+    flat = {"a": np.zeros((2, 20)), "b": np.zeros((2, 4, 5))}
+    assert len(plot_rows(flat, image_shape=(4, 5)).axes) == 4
+    squares = {"a": np.zeros((16, 16))}
+    with pytest.raises(ValueError, match=r"rows\['a'\] must tell whether they are one or many"):
+        plot_rows(squares)
+    assert len(plot_rows(squares, image_shape=(4, 4)).axes) == 16
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ({}, {}, "rows must hold at least one row"),
+        ({"a": np.zeros((2, 16)), "b": np.zeros((3, 16))}, {}, "all of as many images of one shape"),
+        ({"a": np.zeros((2, 16)), "b": np.zeros((2, 25))}, {}, "all of as many images of one shape"),
+        ({"a": np.zeros((0, 16))}, {}, r"rows\['a'\] must"),
+        ({"a": np.full((2, 16), np.nan)}, {}, r"rows\['a'\] must .*NaN"),
+        ({"a": np.zeros((2, 12))}, {}, "image_shape must"),
+        (ROWS, {"titles": ["a"]}, "titles must"),
+        (ROWS, {"titles": "abc"}, "titles must"),
+        (ROWS, {"image_shape": (5, 5)}, "image_shape must"),
+    ],
+)
+def test_rows_refuse(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        plot_rows(rows, **options)
+
+
+@pytest.mark.parametrize("rows", [[np.zeros((2, 16))], np.zeros((2, 16)), None, {1: np.zeros((2, 16))}])
+def test_rows_without_names_are_refused(rows):
+    with pytest.raises(TypeError, match="rows must be a mapping from names to images; got"):
+        plot_rows(rows)
 
 
 # One image, or many?

@@ -1,7 +1,6 @@
 """Pictures of the latent space: the same points in both twins, named, coloured, and what is refused."""
 
 import io
-from itertools import combinations
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -11,12 +10,13 @@ import plotly.io as pio
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 import vae
 from vae._keras import keras
+from vae.figures.classes import choose_view
 from vae.figures.shared import COLORS
 
 
@@ -41,32 +41,45 @@ def scatters(ax):
     ]
 
 
+def dots(figure):
+    """The traces of points, without those of names."""
+    return [trace for trace in figure.data if trace.mode == "markers"]
+
+
+def names_in(figure):
+    """The traces of names."""
+    return [trace for trace in figure.data if trace.mode == "text"]
+
+
 def test_interactive_has_one_trace_a_label_with_its_points():
     z_mean, labels = cloud()
     figure = vae.plot_latent_space(z_mean, labels)
     assert isinstance(figure, go.Figure)
-    assert [trace.name for trace in figure.data] == [str(digit) for digit in range(10)]
-    for digit, trace in enumerate(figure.data):
+    assert [trace.name for trace in dots(figure)] == [str(digit) for digit in range(10)]
+    for digit, trace in enumerate(dots(figure)):
         assert trace.type == "scattergl"
         assert trace.mode == "markers"
         assert trace.x.dtype == trace.y.dtype == np.float32  # base64 in the notebook
         np.testing.assert_array_equal(np.stack([trace.x, trace.y], 1), z_mean[labels == digit])
         assert f"label {digit}" in trace.hovertemplate
         assert "%{x" in trace.hovertemplate
-    assert len({trace.marker.color for trace in figure.data}) == 10
-    assert [trace.marker.color for trace in figure.data] == list(COLORS)
+    assert [trace.marker.color for trace in dots(figure)] == list(COLORS)
+    assert len(set(COLORS)) == 10
 
 
 def test_interactive_layout():
     z_mean, labels = cloud()
     layout = vae.plot_latent_space(z_mean, labels).layout
-    assert (layout.width, layout.height) == (800, 700)
+    view = choose_view(z_mean)
+    assert (layout.width, layout.height) == (800, int(180 + 600 * view.ratio))
     assert layout.yaxis.scaleanchor == "x"
+    assert (layout.xaxis.range, layout.yaxis.range) == (view.x, view.y)  # does not jump as a class is hidden
+    assert layout.xaxis.constrain == layout.yaxis.constrain == "domain"
     assert layout.legend.itemsizing == "constant"
     assert layout.showlegend is True
     assert layout.template == pio.templates["plotly_white"]
-    assert layout.xaxis.title.text == "z_mean, dimension 1"
-    assert layout.yaxis.title.text == "z_mean, dimension 2"
+    assert layout.xaxis.title.text == "z_mean[0]"
+    assert layout.yaxis.title.text == "z_mean[1]"
     assert layout.title.text == "Latent space of 300 images"
     assert "z_mean" in layout.title.subtitle.text
     assert vae.plot_latent_space(z_mean, labels, title="Mine").layout.title.text == "Mine"
@@ -74,18 +87,29 @@ def test_interactive_layout():
 
 def test_names_stand_at_the_medians_in_both_twins():
     z_mean, labels = cloud()
+    z_mean[:, 0] += 9 * labels  # far apart
     wanted = {str(d): np.median(z_mean[labels == d], axis=0) for d in range(10)}
-    notes = vae.plot_latent_space(z_mean, labels).layout.annotations
-    assert [note.text for note in notes] == list(wanted)
-    assert all("white" in note.font.shadow for note in notes)
-    texts = [
-        t for t in vae.plot_latent_space(z_mean, labels, static=True).axes[0].texts if t.get_text() in wanted
-    ]
+    notes = names_in(vae.plot_latent_space(z_mean, labels))
+    assert [note.name for note in notes] == list(wanted)
+    ax = vae.plot_latent_space(z_mean, labels, static=True).axes[0]
+    texts = [text for text in ax.texts if text.get_text() in wanted]
     assert [text.get_text() for text in texts] == list(wanted)
     assert all(text.get_path_effects() for text in texts)
     for name, note, text in zip(wanted, notes, texts, strict=True):
-        np.testing.assert_allclose([note.x, note.y], wanted[name], atol=1e-6)
-        np.testing.assert_allclose(text.get_position(), wanted[name], atol=1e-6)
+        assert note.text == (name, name)
+        assert note.textfont.color == ("white", "black")  # the black one over a larger white one
+        assert note.textfont.size[0] > note.textfont.size[1]
+        np.testing.assert_allclose([note.x[0], note.y[0]], wanted[name], atol=1e-5)
+        np.testing.assert_allclose([note.x[1], note.y[1]], wanted[name], atol=1e-5)
+        np.testing.assert_allclose(text.get_position(), wanted[name], atol=1e-5)
+
+
+def test_a_name_hides_with_its_class():
+    figure = vae.plot_latent_space(*cloud())
+    groups = [trace.legendgroup for trace in figure.data]
+    assert groups == 2 * [str(digit) for digit in range(10)]
+    assert not any(trace.showlegend for trace in names_in(figure))
+    assert all(trace.type == "scattergl" for trace in figure.data)  # or points would lie over the names
 
 
 @pytest.mark.parametrize("latent_dim", [2, 5])
@@ -96,8 +120,8 @@ def test_the_static_twin_draws_the_same(latent_dim, classes):
     assert isinstance(static, Figure)
     ax = static.axes[0]
     drawn = scatters(ax)
-    assert len(drawn) == len(interactive.data) == classes
-    for trace, (name, points, color) in zip(interactive.data, drawn, strict=True):
+    assert len(drawn) == len(dots(interactive)) == classes
+    for trace, (name, points, color) in zip(dots(interactive), drawn, strict=True):
         assert (name, color) == (trace.name, trace.marker.color)
         np.testing.assert_allclose(points, np.stack([trace.x, trace.y], 1))
     assert sum(len(points) for _, points, _ in drawn) == 300
@@ -108,7 +132,7 @@ def test_the_static_twin_draws_the_same(latent_dim, classes):
     assert ax.get_title() == interactive.layout.title.text
     assert interactive.layout.title.subtitle.text in [text.get_text() for text in ax.texts]
     assert [text.get_text() for text in static.legends[0].get_texts()] == [
-        trace.name for trace in interactive.data
+        trace.name for trace in dots(interactive)
     ]
 
 
@@ -116,15 +140,17 @@ def test_many_labels_keep_distinct_colours_and_are_not_written_into_the_picture(
     z_mean, labels = cloud(classes=25)
     figure = vae.plot_latent_space(z_mean, labels)
     assert len({trace.marker.color for trace in figure.data}) == 25
-    assert len(figure.layout.annotations) == 0
+    assert names_in(figure) == []
+    static = vae.plot_latent_space(z_mean, labels, static=True)
+    assert static.alt.endswith(" 25 labels, each in its colour.")
     z_mean, labels = cloud(classes=20)
-    assert len(vae.plot_latent_space(z_mean, labels).layout.annotations) == 20
+    assert len(names_in(vae.plot_latent_space(z_mean, labels))) == 20
 
 
 def test_labels_may_be_strings():
     z_mean, _ = cloud(n=3)
     figure = vae.plot_latent_space(z_mean, ["shoe", "bag", "shoe"])
-    assert [(trace.name, len(trace.x)) for trace in figure.data] == [("bag", 1), ("shoe", 2)]
+    assert [(trace.name, len(trace.x)) for trace in dots(figure)] == [("bag", 1), ("shoe", 2)]
 
 
 def test_a_single_label_still_has_a_legend():
@@ -147,11 +173,25 @@ def test_without_labels_there_is_one_colour_and_no_legend():
     assert len(trace.x) == 300
     assert trace.marker.color == COLORS[0]
     assert figure.layout.showlegend is False
-    assert not figure.layout.annotations
     assert "label" not in trace.hovertemplate
     static = vae.plot_latent_space(z_mean, static=True)
     assert static.legends == []
     assert len(static.axes[0].collections) == 1
+    assert static.alt.startswith("300 images as points; z_mean[0] from ")
+    assert "Medians" not in static.alt
+
+
+def test_the_static_twin_says_what_it_shows():
+    z_mean = [[0, 0], [0, 0.004], [8, -4], [10, -4]]
+    static = vae.plot_latent_space(z_mean, [7, 7, 1, 1], static=True, class_names="abcdefg$")
+    assert static.alt == (
+        "4 images as points; z_mean[0] from -0.40 to 10.40 across, z_mean[1] from -4.16 to 0.16 up. "
+        "Medians: b at (9.00, -4.00), $ at (0.00, 0.00)."
+    )
+    codes = vae.plot_latent_space(np.zeros((1, 2)), static=True, name="code")
+    assert (
+        codes.alt == "One image as a point; code[0] from -0.50 to 0.50 across, code[1] from -0.50 to 0.50 up."
+    )
 
 
 def test_more_dimensions_are_projected_on_principal_components():
@@ -161,15 +201,12 @@ def test_more_dimensions_are_projected_on_principal_components():
     variances = np.linalg.svd(centred, compute_uv=False) ** 2
     shares = 100 * variances / variances.sum()
     for axis, i in ((figure.layout.xaxis, 0), (figure.layout.yaxis, 1)):
-        wanted = f"principal component {i + 1} of 20 latent dimensions ({shares[i]:.0f} % of the variance)"
+        wanted = f"principal component {i + 1} of 20 ({shares[i]:.0f} % of the variance)"
         assert axis.title.text == wanted
-    drawn = np.concatenate([np.stack([trace.x, trace.y], 1) for trace in figure.data])
+    drawn = np.concatenate([np.stack([trace.x, trace.y], 1) for trace in dots(figure)])
     np.testing.assert_allclose(drawn.var(0) * 300, variances[:2], rtol=1e-3)
     assert drawn.dtype == np.float32
-    again = vae.plot_latent_space(z_mean, labels)
-    assert all(
-        (a.x == b.x).all() and (a.y == b.y).all() for a, b in zip(figure.data, again.data, strict=True)
-    )
+    assert vae.plot_latent_space(z_mean, labels).to_json() == figure.to_json()
 
 
 @pytest.mark.parametrize(
@@ -254,10 +291,44 @@ def test_intuition_shows_the_prior_whole_and_one_legend():
     circles = [patch for patch in right.patches if isinstance(patch, Circle)]
     assert [circle.get_radius() for circle in circles] == [1, 2]
     assert all(circle.get_linestyle() == "--" for circle in circles)
-    assert [text.get_text() for text in right.texts] == ["prior, 1 sigma", "prior, 2 sigma"]
+    words = [text for text in right.texts if text.get_text().startswith("prior")]
+    assert [text.get_text() for text in words] == ["prior, 1 sigma", "prior, 2 sigma"]
+    figure.draw_without_rendering()
+    for text, circle in zip(words, circles, strict=True):
+        top = right.transData.transform((0, circle.get_radius()))[1]
+        assert text.get_window_extent().y0 > top  # not struck through by its circle
+        assert text.get_path_effects()
+        assert text.get_zorder() > max(collection.get_zorder() for collection in right.collections)
+    left = figure.axes[0]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("code[0]", "code[1]")
+    assert (right.get_xlabel(), right.get_ylabel()) == ("z_mean[0]", "z_mean[1]")
     assert right.get_xlim()[0] < -2
     assert right.get_ylim()[1] > 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [str(d) for d in range(10)]
+
+
+def test_intuition_says_what_it_shows():
+    images = np.zeros((4, 4, 4))
+    images[:, 0] = [[0.5, 0.25, 0.6, 0.3], [0.7, 0.25, 0.6, 0.3], [0.1, 0.2, 0.2, 0.1], [0.1, 0.2, 0.2, 0.1]]
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, [3, 3, 8, 8])
+    assert figure.alt == (
+        "Left, 4 images as points, each at its code; code[0] from 0.76 to 7.24 across, code[1] from 0.95 to "
+        "3.55 up. Medians: 3 at (6.00, 2.50), 8 at (1.00, 2.00). Right, the same images as Gaussians, "
+        "ellipses around z_mean, with the prior's circles of 1 and 2 sigma; their median sigma is 0.45 "
+        "across and 0.25 up. Medians: 3 at (0.60, 0.25), 8 at (0.10, 0.20)."
+    )
+
+
+def test_intuition_fills_both_planes():
+    images, labels = noise(n=300)
+    images[:, 0, 1] /= 3  # the codes are three times as wide as high
+    figure = vae.plot_latent_intuition(plain_autoencoder(), plain_vae(), images, labels)
+    figure.draw_without_rendering()
+    left, right = (ax.get_position() for ax in figure.axes)
+    assert left.height > 0.6 * right.height
+    assert left.width > right.width
+    codes = 10 * images.reshape(300, 16)[:, :2]
+    assert figure.axes[0].get_xlim() == pytest.approx(choose_view(codes).x)
 
 
 def test_intuition_takes_images_from_the_whole_set():
@@ -322,86 +393,3 @@ def test_trained_models_fit_in(model, digits):
     autoencoder.fit(digits.x_train, verbose=0)
     figure = vae.plot_latent_intuition(autoencoder, model, digits.x_test, digits.y_test, n=20)
     assert sum(len(collection.get_offsets()) for collection in figure.axes[0].collections) == 20
-
-
-# A label keeps its colour
-
-
-def colors_of(figure):
-    """Return the colour of each name."""
-    return {trace.name: trace.marker.color for trace in figure.data}
-
-
-@pytest.mark.parametrize("labels", [[0, 1, 2, 4, 9, 5], [4.0, 9.0], ["a", "c"], [9], [True, False]])
-def test_whole_numbers_have_the_same_colour_whatever_else_there_is(labels):
-    z_mean = np.random.default_rng(0).normal(size=(len(labels), 2))
-    colors = list(colors_of(vae.plot_latent_space(z_mean, labels)).values())
-    places = [0, 1] if isinstance(labels[0], str) else sorted(int(label) for label in labels)
-    assert colors == [COLORS[place] for place in places]
-
-
-def test_labels_above_9_keep_their_colours_too():
-    z_mean, labels = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40)
-    every = colors_of(vae.plot_latent_space(z_mean, labels))
-    some = colors_of(vae.plot_latent_space(z_mean[::3], labels[::3]))
-    assert len(set(every.values())) == 40
-    assert some.items() <= every.items()
-
-
-def test_names_have_their_colours_by_class_names():
-    names = ("zebra", "ant", "cat")
-    z_mean = np.random.default_rng(0).normal(size=(3, 2))
-    wanted = dict(zip(names, COLORS, strict=False))
-    by_number = vae.plot_latent_space(z_mean, [2, 0, 1], class_names=names)
-    by_name = vae.plot_latent_space(z_mean, ["cat", "zebra", "ant"], class_names=names)
-    fewer = vae.plot_latent_space(z_mean, ["cat", "cat", "ant"], class_names=names)
-    assert colors_of(by_number) == colors_of(by_name) == wanted
-    assert [trace.name for trace in by_name.data] == list(names)
-    assert colors_of(fewer) == {name: wanted[name] for name in ("ant", "cat")}
-    static = vae.plot_latent_space(z_mean, [2, 0, 1], class_names=names, static=True)
-    assert [text.get_text() for text in static.legends[0].get_texts()] == list(names)
-
-
-@pytest.mark.parametrize("labels", [[0, 3], [-1, 0], ["a", "d"], [0.5, 1]])
-def test_class_names_name_every_label(labels):
-    message = r"class_names must name every label; got .*'a', 'b', 'c'.*and the label"
-    with pytest.raises(ValueError, match=message):
-        vae.plot_latent_space(np.zeros((2, 2)), labels, class_names=("a", "b", "c"))
-
-
-def seen(color, defect):
-    """Return a colour in OKLab as it is seen with a colour-vision defect, or with none.
-
-    Machado, Oliveira & Fernandes 2009, full severity; Ottosson 2020.
-    """
-    rgb = np.array(to_rgb(color))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    linear = (np.array(DEFECTS[defect]) @ linear).clip(0, 1)
-    cones = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]]) @ linear
-    to_lab = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
-    return to_lab @ np.cbrt(cones)
-
-
-DEFECTS = {
-    "none": np.eye(3),
-    "protan": [
-        [0.152286, 1.052583, -0.204868],
-        [0.114503, 0.786281, 0.099216],
-        [-0.003882, -0.048116, 1.051998],
-    ],
-    "deutan": [
-        [0.367322, 0.860646, -0.227968],
-        [0.280085, 0.672501, 0.047413],
-        [-0.011820, 0.042940, 0.968881],
-    ],
-}
-
-
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_digits_that_touch_are_told_apart_by_everybody(defect):
-    colors = [seen(color, defect) for color in COLORS]
-    apart = {pair: np.linalg.norm(colors[pair[0]] - colors[pair[1]]) for pair in combinations(range(10), 2)}
-    assert min(apart.values()) > 0.06
-    assert min(apart[pair] for pair in [(3, 5), (3, 8), (5, 8), (4, 7), (4, 9), (7, 9)]) > 0.2
-    if defect == "none":
-        assert min(np.hypot(*color[1:]) for color in colors) > 0.07  # none is grey

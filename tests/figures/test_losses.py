@@ -1,6 +1,7 @@
 """The loss curves: which panels and lines, at which epochs, and what is refused."""
 
 from collections import UserDict
+from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib
@@ -55,6 +56,63 @@ def test_three_panels_with_training_and_validation(wrap):
 def test_scales_do_not_start_at_0():
     for ax in vae.plot_loss(FULL).axes:
         assert ax.get_ylim()[0] > 0
+
+
+def falling(first=231.0, epochs=30):
+    values = 38 + 4 / np.arange(1, epochs + 1)
+    values[0] = first
+    return values
+
+
+def notes(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_a_first_epoch_far_above_leaves_the_scale_to_the_others():
+    total, kl = falling(), np.linspace(3, 4, 30)
+    validation = falling(57.0) + 0.1
+    figure = vae.plot_loss({"loss": total, "kl_loss": kl, "val_loss": validation, "val_kl_loss": kl})
+    first, last = figure.axes
+    low, high = first.get_ylim()
+    assert low < 38.1
+    assert total[1] < validation[1] < high < 41
+    assert notes(first) == ["epoch 1 ↑ 231.00", "↑ 57.10"]
+    assert [text.get_color() for text in first.texts] == [line.get_color() for line in first.lines]
+    assert list(lines(first)["training"].get_ydata()) == list(total)  # in the line it stays
+    assert notes(last) == []
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in (first.title, *first.texts)]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    resumed = SimpleNamespace(history={"loss": total}, epoch=range(7, 37))
+    assert notes(vae.plot_loss(resumed).axes[0]) == ["epoch 8 ↑ 231.00"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        falling(43.0),  # above, but not far
+        falling(epochs=3),
+        [231.0, 4.0, 4.0, 4.0],
+        [np.nan, 5.0, 4.0, 3.0],
+        [np.inf, 5.0, 4.0, 3.0],
+        [9.0, np.nan, np.nan, np.nan],
+        falling(1.0),
+    ],
+)
+def test_other_first_epochs_are_drawn_whole(loss):
+    (ax,) = vae.plot_loss({"loss": loss}).axes
+    assert notes(ax) == []
+    if np.isfinite(loss[0]):
+        assert ax.get_ylim()[0] < loss[0] < ax.get_ylim()[1]
+
+
+def test_it_says_what_it_shows():
+    assert vae.plot_loss(FULL).alt == (
+        "Losses of 3 epochs, nats per image; total loss: training from 60.00 to 45.00, validation from 52.00 "
+        "to 44.00; reconstruction: training from 57.00 to 42.00, validation from 49.00 to 41.00; KL "
+        "divergence: training from 3.00 to 3.00, validation from 3.00 to 3.10."
+    )
+    assert vae.plot_loss({"loss": [2.0]}).alt == "Losses of one epoch, loss per image; loss: training 2.00."
 
 
 def test_without_validation():

@@ -21,7 +21,8 @@ from PIL import Image
 
 from vae._checks import Images, Labels, check_images, check_instance
 from vae.data import to_uint8
-from vae.figures.latent import Classes, encode_in_plane, group_points, name_places, sort_labels
+from vae.figures.classes import Classes, View, group_points, name_places, sort_labels
+from vae.figures.latent import encode_in_plane
 from vae.figures.shared import COLORS, check_file, to_base64, to_mosaic, to_pictures, to_png
 from vae.files.atomic import write_whole
 from vae.model import VAE, Autoencoder
@@ -34,6 +35,7 @@ _GRID_VALUES = 3_300_000  # pixels times channels of all decoded images: 64 x 64
 _MOST_ORIGINALS = 1000
 _ORIGINAL_VALUES = 1_000_000  # likewise; photographs compress far less than digits
 _LONGEST_NAME = 4  # of labels written into the plane; longer ones would cover it
+_NEIGHBOURS = 20  # of an image in the plane, that tell whether its label is at home there
 _PRIOR_REACH = 2.5  # sigmas of N(0, I) that the VAE's plane shows at least
 
 
@@ -67,7 +69,8 @@ def explore(
 
     It shows the images as points in the latent plane and the decoded image under the pointer (mouse,
     finger or arrow keys); an image that is chosen stands beside its reconstruction, with its Gaussian
-    as an ellipse of one sigma. At most 1,000 images, spread evenly, can be chosen, and fewer where
+    as an ellipse of one sigma. It opens on an image that the model reconstructs well, among images of
+    its own label. At most 1,000 images, spread evenly, can be chosen, and fewer where
     they are large. The address keeps model and point, so that a place can be shared as a link.
 
     Args:
@@ -116,17 +119,20 @@ def explore(
     chosen = np.linspace(0, len(array) - 1, min(len(array), most)).astype(int)
     written = labels if all(len(name) <= _LONGEST_NAME for name in classes.names) else None
 
-    def medians(points: np.ndarray) -> list[tuple[float, float]]:
-        return [(x, y) for _, x, y in name_places(group_points(points, written, class_names))]
+    def medians(points: np.ndarray, view: View) -> list[tuple[float, float]]:
+        return [(x, y) for _, x, y in name_places(group_points(points, written, class_names), view)]
 
+    originals = to_pictures("images", array[chosen], image_shape)
+    planes = [_describe(name, models[name], encoded[name], chosen, shape, medians) for name in models]
     data = {
         "names": classes.names,
         "colors": classes.colors,
         "which": classes.numbers.tolist(),
         "shape": shape,
         "chosen": chosen.tolist(),
-        "originals": _sheet(to_pictures("images", array[chosen], image_shape)),
-        "planes": [_describe(name, models[name], encoded[name], chosen, shape, medians) for name in models],
+        "start": _choose_start(originals, model, encoded["model"][:, :2], chosen, classes.numbers),
+        "originals": _sheet(originals),
+        "planes": planes,
     }
     content = _fill(f"Latent plane of {len(array):,} images" if title is None else title, data)
     write_whole(target, content.encode(errors="replace"))  # half a surrogate pair, say
@@ -142,9 +148,9 @@ def _describe(
     rows: np.ndarray,
     chosen: np.ndarray,
     shape: tuple[int, ...],
-    medians: Callable[[np.ndarray], list[tuple[float, float]]],
+    medians: Callable[[np.ndarray, View], list[tuple[float, float]]],
 ) -> dict[str, Any]:
-    """Return what the page is told of a model's plane; at `medians` of its points stand the labels."""
+    """Return what the page is told of a model's plane; near `medians` of its points stand the labels."""
     is_vae, points = argument == "model", rows[:, :2]
     name, axis, least_reach = ("VAE", "z", _PRIOR_REACH) if is_vae else ("Autoencoder", "code", 0.0)
     left, bottom, side = _square(points, least_reach)
@@ -166,12 +172,33 @@ def _describe(
         "square": [left, bottom, side],
         "points": to_base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
         "beyond": int(((place < 0) | (place > 1)).any(axis=1).sum()),
-        "medians": medians(points),
+        "medians": medians(points, View((left, left + side), (bottom, bottom + side), 0)),
         "numbers": [[float(f"{number:.5g}") for number in row] for row in rows[chosen].tolist()],
         "reconstructions": _sheet(decode(points[chosen])),
         "size": size,
         "grid": _grid(decode(grid).reshape(size, size, *shape)),
     }
+
+
+def _choose_start(
+    originals: np.ndarray, model: VAE, points: np.ndarray, chosen: np.ndarray, numbers: np.ndarray
+) -> int:
+    """Return the place in `chosen` of the image to open on.
+
+    The one reconstructed with the least error, by its own brightness, of those whose label most of their
+    neighbours share: where classes meet, as in the middle of the plane, what is decoded is no clear image.
+    Where there are some within 2 sigma of the prior, one of these, so that it does not lie at the rim.
+    """
+    errors = (originals - model.decode(points[chosen]).reshape(originals.shape)) ** 2
+    each = tuple(range(1, originals.ndim))
+    errors = errors.sum(axis=each) / np.maximum((originals**2).sum(axis=each), 1e-6)
+    shares, most = np.empty(len(chosen)), min(_NEIGHBOURS, len(points))
+    for i, place in enumerate(chosen):
+        nearest = np.argpartition(((points - points[place]) ** 2).sum(axis=1), most - 1)[:most]
+        shares[i] = (numbers[nearest] == numbers[place]).mean()
+    at_home = shares > 0.9 * shares.max()
+    inner = at_home & ((points[chosen] ** 2).sum(axis=1) < 4)
+    return int(np.where(inner if inner.any() else at_home, errors, np.inf).argmin())
 
 
 def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float]:

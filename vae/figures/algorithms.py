@@ -68,12 +68,23 @@ ALGORITHMS = {
              "Contractive autoencoder", "Variational autoencoder"]),
     }),
 }  # fmt: skip
+# Of an algorithm, where it has a sentence of its own; the others share their group's.
+SENTENCES = {
+    "Undercomplete autoencoder": "Its code holds fewer numbers than the data.",
+    "Sparse autoencoder": "Few units of its code may be active at once.",
+    "Denoising autoencoder": "Rebuilds clean data from a noisy copy.",
+    "Contractive autoencoder": "Its code changes little where the input changes little.",
+    "Variational autoencoder": (
+        "Encodes an image as a Gaussian, so that draws from one prior decode to new images."
+    ),
+}
 FAMILY_COLOURS = ("#A9C4DE", "#A8D3C2", "#E6DDA4", "#CFBCDD", "#BFC5CC")  # muted, safe for the colour-blind
 TITLE = "Machine-learning algorithms"
 GROUP, ALGORITHM = "Autoencoders", "Variational autoencoder"  # what the map is drawn for
 HIGHLIGHT, STRONG, WHITE = "#E8863A", "#A63603", "#FFFFFF"
 ROTATION = 14  # degrees: brings the autoencoders, which come last, to the right, where text lies level
-RINGS = (0.0, 0.18, 0.46, 0.72, 1.0)  # radii of the static map; plotly's rings are all of one width
+SIZE = 800  # pixels, about the width of a notebook's cell
+RINGS = (0.0, 0.35, 0.645, 1.0)  # radii of the static map; plotly's rings are all of one width
 
 
 class _Mark:
@@ -81,9 +92,11 @@ class _Mark:
 
     def __init__(self, path: tuple[str, ...], about: str, start: int, stop: int, colour: str) -> None:
         self.path, self.about, self.start, self.stop, self.colour = path, about, start, stop, colour
-        self.label = "\n".join(textwrap.wrap(path[-1], 18, break_on_hyphens=False))  # short enough for a ring
+        self.font_size = 11 if len(path) > 2 else 12
+        width = (12, 18, 22)[len(path) - 1]  # letters that fit into a ring
+        self.label = "\n".join(_wrap(path[-1], width))
         self.stands_out = path[-1] in (GROUP, ALGORITHM)
-        self.bold = self.stands_out or len(path) < 3
+        self.bold = self.stands_out or len(path) == 1
         self.text_colour = WHITE if colour == STRONG else INK  # light on the one dark sector
 
 
@@ -113,19 +126,33 @@ def plot_algorithms(*, static: bool = False) -> go.Figure | Figure:
 
 def _marks() -> list[_Mark]:
     """Every sector of the map, each before those that it holds."""
-    root, marks, count = "Machine learning", [], 0
+    marks, count = [], 0
     for colour, (family, (family_about, groups)) in zip(FAMILY_COLOURS, ALGORITHMS.items(), strict=True):
         size = sum(len(names) for _, names in groups.values())
-        marks.append(_Mark((root, family), family_about, count, count + size, colour))
+        marks.append(_Mark((family,), family_about, count, count + size, colour))
         for group, (about, names) in groups.items():
-            path, hue = (root, family, group), HIGHLIGHT if group == GROUP else _tint(colour, 0.25)
-            marks.append(_Mark(path, about, count, count + len(names), hue))
+            hue = HIGHLIGHT if group == GROUP else _tint(colour, 0.25)
+            marks.append(_Mark((family, group), about, count, count + len(names), hue))
             for name in names:
                 shade = STRONG if name == ALGORITHM else _tint(hue, 0.45)
-                marks.append(_Mark((*path, name), about, count, count + 1, shade))
+                sentence = SENTENCES.get(name, about)
+                marks.append(_Mark((family, group, name), sentence, count, count + 1, shade))
                 count += 1
-    about = "Programs that learn from data what nobody wrote down as rules."
-    return [_Mark((root,), about, 0, count, WHITE), *marks]
+    return marks
+
+
+def _alt(marks: list[_Mark]) -> str:
+    families = [f"{mark.path[0]} ({mark.stop - mark.start})" for mark in marks if len(mark.path) == 1]
+    (place,) = (mark.path for mark in marks if mark.path[-1] == ALGORITHM)
+    return (
+        f"A map of {marks[-1].stop} machine-learning algorithms in three rings: family, group, algorithm. "
+        f"The families, with their numbers of algorithms: {', '.join(families)}. "
+        f"{place[2]} stands out: in the group {place[1]} of the family {place[0]}."
+    )
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
 def _tint(colour: str, white: float) -> str:
@@ -144,15 +171,19 @@ def _draw_interactive(marks: list[_Mark]) -> go.Figure:
         parents=["/".join(mark.path[:-1]) for mark in marks],
         labels=[f"<b>{text}</b>" if mark.bold else text for text, mark in zip(labels, marks, strict=True)],
         values=[mark.stop - mark.start for mark in marks],
-        textfont={"size": 12, "color": [mark.text_colour for mark in marks]},
+        textfont={
+            "size": [mark.font_size for mark in marks],
+            "color": [mark.text_colour for mark in marks],
+        },
         marker={"colors": [mark.colour for mark in marks], "line": outlines},
         leaf={"opacity": 1},  # plotly fades leaves, and with them the one that matters
-        customdata=[[" > ".join(mark.path[1:]) or mark.path[0], mark.about] for mark in marks],
+        customdata=[[" > ".join(mark.path), "<br>".join(_wrap(mark.about, 44))] for mark in marks],
         hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
     )
     sunburst.update(branchvalues="total", sort=False, rotation=ROTATION, insidetextorientation="radial")
-    layout: dict[str, Any] = {"width": 960, "height": 960, "paper_bgcolor": WHITE}
-    layout["title"] = {"text": TITLE, "x": 0.01, "y": 0.98, "font": {"size": 17, "color": INK}}
+    sunburst.update(meta={"narrow": {"maxdepth": 2}})  # of `show`: three rings of text need 800 pixels
+    layout: dict[str, Any] = {"width": SIZE, "height": SIZE, "template": "plotly_white"}
+    layout["title"] = {"text": TITLE, "x": 0.01, "y": 0.98, "font": {"size": 17}}
     layout["font"] = {"family": "Arial, sans-serif"}
     layout["hoverlabel"] = {"bgcolor": WHITE, "font": {"color": INK}}
     layout["margin"] = dict.fromkeys("trbl", 8)  # the title stands in the free corner
@@ -160,12 +191,13 @@ def _draw_interactive(marks: list[_Mark]) -> go.Figure:
 
 
 def _draw_static(marks: list[_Mark]) -> Figure:
-    figure = new_picture(figsize=(9.6, 9.6))
+    figure = new_picture(figsize=(SIZE / 100, SIZE / 100))
+    figure.alt = _alt(marks)
     axes = figure.add_subplot(aspect="equal", xlim=(-1.01, 1.01), ylim=(-1.01, 1.01))
     axes.set_axis_off()
     axes.text(-1, 1, TITLE, va="top", fontsize=13, color=INK)
     for mark in marks:
-        _draw_sector(axes, mark, degrees=360 / marks[0].stop)
+        _draw_sector(axes, mark, degrees=360 / marks[-1].stop)
     return figure
 
 
@@ -177,9 +209,9 @@ def _draw_sector(axes: Axes, mark: _Mark, degrees: float) -> None:
     wedge.set(edgecolor=edge, linewidth=width, zorder=layer)
     axes.add_patch(wedge)
     angle = ROTATION + (mark.start + mark.stop) / 2 * degrees
-    radius = (inner + outer) / 2 if inner else 0.0
+    radius = (inner + outer) / 2 if inner else 0.6 * outer  # a family has more room at its rim
     x, y = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
-    upright = 0 if not inner else angle if math.cos(math.radians(angle)) >= 0 else angle + 180
-    label = axes.text(x, y, mark.label, color=mark.text_colour, fontsize=8.5 if len(mark.path) > 2 else 9.5)
+    upright = angle if math.cos(math.radians(angle)) >= 0 else angle + 180
+    label = axes.text(x, y, mark.label, color=mark.text_colour, fontsize=7.6)
     label.set(ha="center", va="center", rotation=upright, rotation_mode="anchor", linespacing=1.1, zorder=3)
     label.set_fontweight("bold" if mark.bold else "normal")

@@ -1,4 +1,4 @@
-"""Pictures of digits: from the data set, decoded from the latent space, and reconstructed."""
+"""Pictures of new digits: of one point of the latent space, and of a grid of points."""
 
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
@@ -9,58 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vae._checks import (
-    Images,
-    Labels,
     Points,
     as_array,
     as_float,
     check_choice,
-    check_instance,
-    check_labels,
     check_points,
     check_positive_int,
 )
 from vae._keras import keras
 from vae.figures.picture import new_picture
-from vae.figures.shared import check_several, clip_pictures, draw_picture, to_mosaic, to_pictures
-from vae.model import VAE, Autoencoder
+from vae.figures.rows import draw_cells
+from vae.figures.shared import Shape, clip_pictures, draw_picture, to_mosaic
 from vae.training.image_model import ImageModel
-from vae.training.inputs import check_shape
 
-Shape = tuple[int, ...] | None
-_PER_ROW = 10  # images
 _MOST_TICKS = 10
-
-
-def plot_digits(
-    images: Images, labels: Labels | None = None, *, n: int = 10, image_shape: Shape = None
-) -> Figure:
-    """Draw the first `n` images, ten in a row, each under its label.
-
-    Args:
-        images: As `flatten` takes them.
-        labels: One label an image, shape (images,).
-        n: How many to draw; fewer where there are fewer.
-        image_shape: (height, width) or (height, width, channels); None infers a square.
-
-    Returns:
-        A matplotlib `Figure` with one axes an image.
-
-    Raises:
-        ValueError: An `n` below 1, images or labels of a wrong shape or range, or an `image_shape` that
-            does not fit, or is missing: for flat images that are not square, and for as many flat images
-            as they have pixels, which might be one image.
-        TypeError: Images of a type other than uint8 or float.
-
-    Example:
-        >>> import numpy as np, vae
-        >>> len(vae.plot_digits(np.zeros((3, 64)), labels=[7, 2, 1]).axes)
-        3
-    """
-    if labels is None and image_shape is None:
-        check_several("images", images)
-    pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
-    return _draw_cells(pictures, min(len(pictures), _PER_ROW), _titles(labels, len(np.asarray(images)))[:n])
 
 
 def plot_digit(model: keras.Model, z: Points, *, image_shape: Shape = None) -> Figure:
@@ -89,7 +51,10 @@ def plot_digit(model: keras.Model, z: Points, *, image_shape: Shape = None) -> F
         raise ValueError(f"z must be one point, shape (latent_dim,) or (1, latent_dim); got {point.shape}.")
     shown = [_two_decimals(value) for value in point[0, :4]] + ["..."] * (latent_dim > 4)
     picture = clip_pictures("decoded images", decode(point), image_shape)
-    return _draw_cells(picture, 1, [f"z = ({', '.join(shown)})"], inches=3)
+    title = f"z = ({', '.join(shown)})"
+    figure = draw_cells(picture, 1, [title], inches=3)
+    figure.alt = f"One image, decoded from {title}."
+    return figure
 
 
 def plot_digit_grid(
@@ -147,56 +112,12 @@ def plot_digit_grid(
     ax.set_xticks(ticks, names)
     ax.set_yticks(ticks, names)
     rest = f"; the other {latent_dim - 2} are 0" if latent_dim > 2 else ""
-    ax.set_xlabel(f"latent dimension {across + 1}, z[{across}]{rest}")
-    ax.set_ylabel(f"latent dimension {up + 1}, z[{up}]")
+    ax.set(xlabel=f"z[{across}]{rest}", ylabel=f"z[{up}]")
     steps = "even steps" if spacing == "even" else "quantiles of the prior N(0, 1)"
     ax.set_title(f"{n} x {n} new images, decoded at {steps}")
+    ends = f"from {_short(coordinates[0])} to {_short(coordinates[-1])} across, in {steps}"
+    figure.alt = f"A grid of {n} x {n} decoded images; z[{across}] {ends}, z[{up}] likewise up{rest}."
     return figure
-
-
-def plot_reconstructions(
-    model: ImageModel, images: Images, labels: Labels | None = None, *, n: int = 10, image_shape: Shape = None
-) -> Figure:
-    """Draw the first `n` images in a row, and below each what the model makes of it.
-
-    A VAE's reconstruction is decode(z_mean): nothing is sampled.
-
-    Args:
-        model: A `VAE` or an `Autoencoder`.
-        images: As in `plot_digits`.
-        labels: One label an image, shape (images,).
-        n: How many to draw; fewer where there are fewer.
-        image_shape: (height, width) or (height, width, channels); None infers a square.
-
-    Returns:
-        A matplotlib `Figure` with two rows of axes.
-
-    Raises:
-        TypeError: `model` is neither a VAE nor an autoencoder; images of a type other than uint8 or float.
-        ValueError: As in `plot_digits`, or images of another size than the model takes.
-
-    Example:
-        >>> import numpy as np, vae
-        >>> len(vae.plot_reconstructions(vae.build_autoencoder(), np.zeros((3, 784))).axes)
-        6
-    """
-    check_instance("model", model, VAE, Autoencoder)
-    wanted = model.encoder.input_shape
-    check_shape("images", as_array("images", images).shape, wanted)
-    if image_shape is None and len(wanted) == 4 and np.ndim(images) == 2:
-        image_shape = wanted[1:]
-    pictures = to_pictures("images", images, image_shape, check_positive_int("n", n))
-    array, name = np.asarray(images), "reconstruction"
-    output = model.reconstruct(array[: len(pictures)])
-    rows = np.concatenate([pictures, clip_pictures("reconstructions", output, pictures.shape[1:])])
-    names = ["image", f"{name}\nfrom z_mean" if isinstance(model, VAE) else name]
-    return _draw_cells(rows, len(pictures), _titles(labels, len(array))[: len(pictures)], names)
-
-
-def _titles(labels: Labels | None, n: int) -> list[str]:
-    if labels is None:
-        return []
-    return [str(label).replace("$", r"\$") for label in check_labels("labels", labels, n)]
 
 
 def _decoder(model: Any) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
@@ -241,23 +162,8 @@ def _ticks(coordinates: np.ndarray, spacing: str) -> tuple[Sequence[float], list
     return cells, [_two_decimals(coordinates[cell]) for cell in cells]
 
 
-def _draw_cells(
-    pictures: np.ndarray, columns: int, titles: list[str], row_names: Sequence[str] = (), inches: float = 1
-) -> Figure:
-    """Draw pictures in rows of `columns`, the first ones under titles, each row beside its name."""
-    rows = -(-len(pictures) // columns)
-    height, width = (inches * side / max(pictures.shape[1:3]) for side in pictures.shape[1:3])
-    beside, above = 0.4 * bool(row_names), 0.25 * -(-len(titles) // columns)
-    figure = new_picture(figsize=(columns * width + beside, rows * height + above))
-    for i, picture in enumerate(pictures):
-        ax = figure.add_subplot(rows, columns, i + 1)
-        draw_picture(ax, picture)
-        ax.set(xticks=[], yticks=[])
-        if i < len(titles):
-            ax.set_title(titles[i], fontsize=10, pad=3)
-        if row_names and i % columns == 0:
-            ax.set_ylabel(row_names[i // columns], fontsize=9)
-    return figure
+def _short(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:g}"
 
 
 def _two_decimals(value: float) -> str:

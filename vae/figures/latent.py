@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
@@ -26,21 +23,22 @@ from vae._checks import (
     check_positive_int,
     check_text,
 )
+from vae.figures.classes import (
+    Group,
+    View,
+    choose_view,
+    describe_places,
+    draw_legend,
+    draw_points,
+    group_points,
+    name_places,
+    to_trace,
+    write_number,
+)
 from vae.figures.picture import new_picture
-from vae.figures.shared import COLORS
 from vae.model import VAE, Autoencoder
 
-_SHADOW = ", ".join(f"{x}px {y}px 1px white" for x in (-1, 0, 1) for y in (-1, 0, 1))
 _STROKE = [withStroke(linewidth=3, foreground="white")]
-_MOST_NAMES = 20  # above, names written into a picture would cover it
-
-
-class Group(NamedTuple):
-    """The points of one label; the name is None where there are no labels."""
-
-    name: str | None
-    color: str
-    points: np.ndarray
 
 
 def plot_latent_space(
@@ -67,7 +65,8 @@ def plot_latent_space(
         name: What the points are, for axes and caption; "code" for those of an `Autoencoder`.
 
     Returns:
-        An interactive plotly `Figure` with one trace a label; a matplotlib `Figure` if `static`.
+        An interactive plotly `Figure`, with one trace a label and, of up to 20 labels, one for the name in
+        the plane; a matplotlib `Figure` if `static`.
 
     Raises:
         ValueError: `z_mean` is empty, not finite, of 1 latent dimension, or of more than 2 with all points
@@ -77,7 +76,7 @@ def plot_latent_space(
     Example:
         >>> import vae
         >>> figure = vae.plot_latent_space([[0.0, 1.0], [2.0, 3.0], [1.0, 1.0]], labels=[7, 7, 1])
-        >>> [trace.name for trace in figure.data]
+        >>> [trace.name for trace in figure.data if trace.mode == "markers"]
         ['1', '7']
     """
     points = check_points("z_mean", z_mean)
@@ -88,8 +87,10 @@ def plot_latent_space(
     caption = f"each point is the {name} of one image"
     if name == "z_mean":
         caption += ", the encoder's mean: nothing is sampled"
+    view = choose_view(points)
+    caption += _tell_outside(view)
     draw = _draw_static if check_flag("static", static) else _draw_interactive
-    return draw(group_points(points, labels, class_names), axis_names, title, caption)
+    return draw(group_points(points, labels, class_names), view, axis_names, title, caption)
 
 
 def plot_latent_intuition(
@@ -139,14 +140,22 @@ def plot_latent_intuition(
     codes = encode_in_plane("autoencoder", autoencoder, array)
     gaussians = group_points(encode_in_plane("model", model, array), names, class_names)
 
-    figure = new_picture(figsize=(12, 6.4))
-    left, right = figure.subplots(1, 2)
-    groups = group_points(codes, names, class_names)
+    groups, view = group_points(codes, names, class_names), choose_view(codes)
+    ratio = float(np.clip(view.ratio, 0.6, 1.5))  # neither plane is drawn much larger than the other
+    figure = new_picture(figsize=(12, 1.9 + 10.6 / (1 + 1 / ratio)))
+    left, right = figure.subplots(1, 2, width_ratios=(1 / ratio, 1))
     draw_points(left, groups, size=12)
+    _show_view(left, view, ["code[0]", "code[1]"])
     _draw_gaussians(right, gaussians)
-    for ax, title, axis in (left, "Autoencoder: a point", "code"), (right, "VAE: a Gaussian", "z"):
-        ax.set(title=f"{title} for each image", xlabel=f"{axis}, dimension 1", ylabel=f"{axis}, dimension 2")
+    _write_title(left, "Autoencoder: a point for each image", f"its code{_tell_outside(view)}")
+    _write_title(right, "VAE: a Gaussian for each image", "its ellipse reaches one sigma from z_mean")
     draw_legend(left, groups, loc="outside lower center", ncols=10, markerscale=2)
+    axes = _describe_view(view, "code[0]", "code[1]")
+    figure.alt = (
+        f"Left, {len(codes):,} images as points, each at its code; {axes}."
+        f"{describe_places(groups)} Right, the same images as Gaussians, ellipses around z_mean, with the "
+        f"prior's circles of 1 and 2 sigma; {_describe_sigma(gaussians)}.{describe_places(gaussians)}"
+    )
     return figure
 
 
@@ -168,7 +177,7 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     """Return the points in two dimensions, and what the two are called."""
     latent_dim = points.shape[1]
     if latent_dim == 2:
-        return points, [f"{name}, dimension 1", f"{name}, dimension 2"]
+        return points, [f"{name}[0]", f"{name}[1]"]
     if (points == points[0]).all():
         raise ValueError(f"z_mean must hold points that differ; got {len(points)} equal ones.")
     from sklearn.decomposition import PCA
@@ -177,42 +186,77 @@ def _two_dimensions(points: np.ndarray, name: str) -> tuple[np.ndarray, list[str
     largest = np.finfo(np.float32).max
     projected = pca.fit_transform(points.astype(np.float64)).clip(-largest, largest)
     return projected.astype(np.float32), [
-        f"principal component {i} of {latent_dim} latent dimensions ({100 * share:.0f} % of the variance)"
+        f"principal component {i} of {latent_dim} ({100 * share:.0f} % of the variance)"
         for i, share in enumerate(pca.explained_variance_ratio_, start=1)
     ]
 
 
-def _draw_interactive(groups: list[Group], axis_names: list[str], title: str, caption: str) -> go.Figure:
+def _draw_interactive(
+    groups: list[Group], view: View, axis_names: list[str], title: str, caption: str
+) -> go.Figure:
     figure, hover = go.Figure(), "(%{x:.2f}, %{y:.2f})<extra></extra>"
     for group in groups:
         template = hover if group.name is None else f"label {group.name}<br>{hover}"
-        figure.add_trace(to_trace(group, 4 * _marker_scale(groups), hovertemplate=template))
-    for name, x, y in name_places(groups):
-        font = {"size": 18, "weight": 700, "color": "black", "shadow": _SHADOW}
-        figure.add_annotation(x=x, y=y, text=name, showarrow=False, font=font)
+        options = {"hovertemplate": template, "legendgroup": group.name}
+        figure.add_trace(to_trace(group, 4 * _marker_scale(groups), **options))
+    figure.add_traces([_name_trace(*place) for place in name_places(groups, view)])
     figure.update_layout(
         template="plotly_white",
         title={"text": title, "subtitle": {"text": caption}},
         legend={"title": {"text": "label"}, "itemsizing": "constant"},
-        xaxis={"title": {"text": axis_names[0]}},
-        yaxis={"title": {"text": axis_names[1]}, "scaleanchor": "x"},
+        xaxis={"title": {"text": axis_names[0]}, "range": view.x, "constrain": "domain"},
+        yaxis={"title": {"text": axis_names[1]}, "range": view.y, "constrain": "domain", "scaleanchor": "x"},
     )
     named = groups[0].name is not None
-    return figure.update_layout(width=800, height=700, dragmode="zoom", showlegend=named)
+    height = int(np.clip(180 + 600 * view.ratio, 460, 900))
+    return figure.update_layout(width=800, height=height, dragmode="zoom", showlegend=named)
 
 
-def _draw_static(groups: list[Group], axis_names: list[str], title: str, caption: str) -> Figure:
-    figure = new_picture(figsize=(8, 7))
+def _name_trace(name: str, x: float, y: float) -> go.Scattergl:
+    """Return a name in the plane, black on a larger white one; as a trace, it hides with its class."""
+    font = {"color": ["white", "black"], "size": [23, 17], "weight": "bold"}
+    options = {"legendgroup": name, "showlegend": False, "hoverinfo": "skip"}
+    # Points are drawn by WebGL, and lie above all other traces: so is this, or it would lie below them.
+    return go.Scattergl(x=[x, x], y=[y, y], text=[name] * 2, name=name, mode="text", textfont=font, **options)
+
+
+def _draw_static(groups: list[Group], view: View, axis_names: list[str], title: str, caption: str) -> Figure:
+    figure = new_picture(figsize=(8, float(np.clip(1.1 + 6.6 * view.ratio, 4.2, 9))))
     ax = figure.add_subplot()
     draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
-    for name, x, y in name_places(groups):
+    for name, x, y in name_places(groups, view):
         ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
-    ax.set_title(title, pad=24)
-    ax.annotate(caption, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
-    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    _write_title(ax, title, caption)
+    _show_view(ax, view, axis_names)
     if groups[0].name is not None:
         draw_legend(ax, groups, loc="outside right upper", title="label", markerscale=3)
+    number = sum(len(group.points) for group in groups)
+    shown = f"{number:,} images as points" if number > 1 else "One image as a point"
+    figure.alt = f"{shown}; {_describe_view(view, *axis_names)}.{describe_places(groups)}"
     return figure
+
+
+def _show_view(ax: Axes, view: View, axis_names: list[str]) -> None:
+    """Show a part of the plane, both axes to one scale."""
+    ax.set(xlim=view.x, ylim=view.y, xlabel=axis_names[0], ylabel=axis_names[1])
+    ax.set_aspect("equal", adjustable="box")
+
+
+def _write_title(ax: Axes, title: str, caption: str) -> None:
+    ax.set_title(title, pad=24)
+    ax.annotate(caption, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
+
+
+def _tell_outside(view: View) -> str:
+    if not view.outside:
+        return ""
+    return f"; {view.outside:,} {'lies' if view.outside == 1 else 'lie'} outside"
+
+
+def _describe_view(view: View, across: str, up: str) -> str:
+    """Return in words what the axes show."""
+    (x0, x1), (y0, y1) = map(write_number, view.x), map(write_number, view.y)
+    return f"{across} from {x0} to {x1} across, {up} from {y0} to {y1} up{_tell_outside(view)}"
 
 
 def _marker_scale(groups: list[Group]) -> float:
@@ -234,93 +278,22 @@ def _draw_gaussians(ax: Axes, groups: list[Group]) -> None:
         reach = max(reach, float((np.abs(mean) + sigma).max()))
     for radius in (1, 2):
         ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", edgecolor="0.2"))
-        ax.text(0, radius, f"prior, {radius} sigma", ha="center", va="center", path_effects=_STROKE)
+        ax.annotate(
+            f"prior, {radius} sigma",
+            (0, radius),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            path_effects=_STROKE,
+            zorder=5,  # ellipses would cover it
+        )
     ax.set(xlim=(-1.08 * reach, 1.08 * reach), ylim=(-1.08 * reach, 1.08 * reach), aspect="equal")
+    ax.set(xlabel="z_mean[0]", ylabel="z_mean[1]")
     ax.grid(alpha=0.25)
 
 
-# Points by label
-
-
-class Classes(NamedTuple):
-    """The labels that occur, in order, with their colours; of each image the number of its label there."""
-
-    names: list[str]
-    colors: list[str]
-    numbers: np.ndarray
-
-
-def sort_labels(labels: Labels, n: int, class_names: Sequence[str] | None = None) -> Classes:
-    """Return the classes of `n` images; each has a place, which decides its colour.
-
-    The place of a whole number is the number itself, that of a string is where it stands in `class_names`,
-    or, without these, among the strings that occur.
-    """
-    kinds, numbers = np.unique(check_labels("labels", labels, n), return_inverse=True)
-    names, known = (
-        [str(kind) for kind in kinds],
-        [str(name) for name in (() if class_names is None else class_names)],
-    )
-    places = list(range(len(kinds)))
-    if kinds.dtype.kind in "biuf" and (np.floor(kinds) == kinds).all() and np.abs(kinds).max() < 2**31:
-        places = [int(kind) for kind in kinds]
-    elif known:
-        places = [known.index(name) if name in known else -1 for name in names]
-    if known:
-        missing = [name for name, place in zip(names, places, strict=True) if not 0 <= place < len(known)]
-        if missing:
-            raise ValueError(f"class_names must name every label; got {known}, and the label {missing[0]}.")
-        names = [known[place] for place in places]
-    order = np.argsort(places)
-    return Classes(
-        [names[i] for i in order], [_label_color(places[i]) for i in order], np.argsort(order)[numbers]
-    )
-
-
-def _label_color(place: int) -> str:
-    if 0 <= place < len(COLORS):
-        return COLORS[place]
-    # Steps of the golden section never come back to the same hue.
-    return str(to_hex(colormaps["turbo"](0.05 + 0.9 * (place * 0.618034 % 1))))
-
-
-def group_points(
-    points: np.ndarray, labels: Labels | None, class_names: Sequence[str] | None = None
-) -> list[Group]:
-    """Sort points by label; each label has its name and colour."""
-    if labels is None:
-        return [Group(None, COLORS[0], points)]
-    classes = sort_labels(labels, len(points), class_names)
-    shown = [name.replace("$", r"\$") for name in classes.names]  # a dollar would open a formula
-    return [Group(name, classes.colors[i], points[classes.numbers == i]) for i, name in enumerate(shown)]
-
-
-def name_places(groups: list[Group]) -> list[tuple[str, float, float]]:
-    """Return where to write each name, the median of its points; none without labels, or of too many."""
-    if len(groups) > _MOST_NAMES:
-        return []
-    return [(name, *np.median(points, axis=0).tolist()) for name, _, points in groups if name is not None]
-
-
-def to_trace(group: Group, size: float, **options: Any) -> go.Scattergl:
-    """Return a group of points for plotly, which writes float32 as base64: 11 characters a point."""
-    (x, y), marker = group.points.T, {"color": group.color, "size": size, "opacity": 0.6}
-    return go.Scattergl(x=x, y=y, name=group.name, mode="markers", marker=marker, **options)
-
-
-def draw_points(ax: Axes, groups: list[Group], size: float) -> None:
-    """Draw groups of points in their colours, both axes to one scale."""
-    for name, color, points in groups:
-        x, y = points.T
-        ax.scatter(x, y, s=size, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
-    ax.set_aspect("equal", adjustable="datalim")
-    ax.grid(alpha=0.25)
-
-
-def draw_legend(ax: Axes, groups: list[Group], **options: Any) -> None:
-    """Name the groups that were drawn, beside the axes."""
-    numbers = [str(i) for i in range(len(groups))]
-    legend = ax.figure.legend(ax.collections, numbers, frameon=False, **options)
-    # Set afterwards: matplotlib leaves out names that are empty or begin with "_".
-    for text, group in zip(legend.get_texts(), groups, strict=True):
-        text.set_text(group.name)
+def _describe_sigma(groups: list[Group]) -> str:
+    """Return in words how wide the Gaussians are, in the middle of all."""
+    across, up = np.median(np.concatenate([group.points[:, 2:] for group in groups]), axis=0)
+    return f"their median sigma is {write_number(across)} across and {write_number(up)} up"

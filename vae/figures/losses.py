@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -14,13 +15,16 @@ from vae.figures.shared import COLORS
 _PANELS = {"loss": "total loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
 _LINES = {"": ("training", COLORS[0], "-"), "val_": ("validation", COLORS[2], "--")}
 _MOST_MARKED = 30  # epochs; above, markers would hide the line
+_FEWEST = 4  # epochs; fewer are no curve yet, and are drawn whole
+_FAR = 2  # times the range of all later epochs: a first epoch further above them is left out of the scale
 
 
 def plot_loss(history: Any) -> Figure:
     """Draw the losses that `fit` recorded by epoch: the total, and its reconstruction and KL terms.
 
-    Each panel has a scale of its own, which need not start at 0. NaN leaves a gap. A model without
-    a KL term, such as an `Autoencoder`, gets one panel.
+    Each panel has a scale of its own, which need not start at 0. A first epoch far above all others is left
+    out of the scale, and written at the top. NaN leaves a gap. A model without a KL term, such as an
+    `Autoencoder`, gets one panel.
 
     Args:
         history: The `keras.callbacks.History` that `fit` returns, or its `.history`: a mapping from
@@ -67,9 +71,46 @@ def plot_loss(history: Any) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(alpha=0.25)
-    figure.axes[0].set_ylabel("nats per image" if "kl_loss" in series else "loss per image")
+    if any([_leave_out_first(ax, epochs[0]) for ax in figure.axes]):  # all of them, not up to the first
+        for ax in figure.axes:
+            ax.set_title(ax.get_title(), pad=20)
+    unit = "nats per image" if "kl_loss" in series else "loss per image"
+    figure.axes[0].set_ylabel(unit)
     figure.axes[0].legend(frameon=False)
+    words = [f"{titles[name]}: {_describe(series, name)}" for name in panels]
+    when = f"{len(epochs)} epochs" if len(epochs) > 1 else "one epoch"
+    figure.alt = f"Losses of {when}, {'; '.join([unit, *words])}."
     return figure
+
+
+def _leave_out_first(ax: Axes, first: float) -> bool:
+    """End the axis above all later epochs and write the first one's values, where these lie far above."""
+    drawn = [(line, *np.asarray(line.get_xydata(), dtype=float).T) for line in ax.lines]
+    later = np.concatenate([y[(x > first) & np.isfinite(y)] for _, x, y in drawn])
+    low, high = (later.min(), later.max()) if len(later) else (0.0, 0.0)
+    limit = high + _FAR * (high - low)
+    above = [(line, y[0]) for line, x, y in drawn if len(x) and x[0] == first and limit < y[0] < np.inf]
+    if not above or low == high or len(drawn[0][1]) < _FEWEST:
+        return False
+    margin, points = 0.05 * (high - low), 0.0
+    ax.set_ylim(low - margin, high + 2 * margin)
+    for line, value in above:
+        text = f"↑ {value:.2f}" if points else f"epoch {first:g} ↑ {value:.2f}"
+        look: dict[str, Any] = {"color": line.get_color(), "fontsize": 9, "textcoords": "offset points"}
+        ax.annotate(text, (first, 1), (points, 4), xycoords=ax.get_xaxis_transform(), **look)
+        points += 5.5 * (len(text) + 1)
+    return True
+
+
+def _describe(series: dict[str, np.ndarray], name: str) -> str:
+    """Return in words from where to where the lines of a panel go."""
+    words = []
+    for prefix, (label, _, _) in _LINES.items():
+        values = series.get(prefix + name)
+        if values is not None:
+            to = f" to {values[-1]:.2f}" if len(values) > 1 else ""
+            words.append(f"{label} {'from ' * bool(to)}{values[0]:.2f}{to}")
+    return ", ".join(words)
 
 
 def _check_series(record: Any) -> dict[str, np.ndarray]:

@@ -13,6 +13,8 @@ from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends import backend_registry
 from matplotlib.figure import Figure
 
+from vae.figures.shared import to_base64
+
 _MOST_KEPT = 20  # by pyplot, which warns of more
 _INLINE = ("inline", "module://matplotlib_inline.backend_inline")  # of notebooks
 _apart: ContextVar[bool] = ContextVar("apart", default=False)
@@ -23,8 +25,11 @@ class Picture(Figure):
 
     In a script, `plt.show()` and `figure.show()` open its window, where matplotlib has windows, and
     `figure.savefig(path)` writes it anywhere. In a notebook it is shown once: as the last expression of a
-    cell, or at the cell's end.
+    cell, or at the cell's end. `alt` says in words what was drawn, for readers who do not see it: it goes
+    with the picture into notebooks.
     """
+
+    alt = ""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"layout": "constrained", **kwargs})
@@ -58,8 +63,14 @@ class Picture(Figure):
         if _windows():
             print(repr(self))
             return
-        display({"image/png": self._repr_png_(), "text/plain": repr(self)}, raw=True)
+        data, metadata = png_bundle(self._repr_png_(), self.alt or repr(self))
+        display(data, metadata=metadata, raw=True)
         Gcf.destroy_fig(self)
+
+
+def png_bundle(png: bytes, alt: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a picture as an output of a notebook: its kinds, and their metadata."""
+    return {"image/png": to_base64(png), "text/plain": alt}, {"image/png": {"alt": alt}}
 
 
 def new_picture(**kwargs: Any) -> Picture:

@@ -22,6 +22,7 @@ COLORS = (
 )
 INK, GREY = "#1F2933", "#5B6773"  # of text and lines in diagrams
 AMBER, PALE = "#FBD9A5", "#F3F5F7"  # what has to do with z; what holds other things
+Shape = tuple[int, ...] | None  # of an image; None infers a square
 _SHEET_PIXELS = 900  # about the longer side of a sheet; small images are enlarged to reach it
 
 
