@@ -18,7 +18,7 @@ def test_architecture_labels_do_not_overlap_and_nothing_is_clipped():
     figure = drawn(plot_architecture())
     assert isinstance(figure, Figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
-    assert len(boxes) == 16
+    assert len(boxes) == 17
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
         assert figure.bbox.fully_contains(box.x0, box.y0)

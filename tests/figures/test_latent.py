@@ -48,7 +48,7 @@ def dots(figure):
 
 def names_in(figure):
     """The traces of names."""
-    return [trace for trace in figure.data if trace.mode == "text"]
+    return [trace for trace in figure.data if trace.mode == "lines+text"]
 
 
 def test_interactive_has_one_trace_a_label_with_its_points():
@@ -96,12 +96,23 @@ def test_names_stand_at_the_medians_in_both_twins():
     assert [text.get_text() for text in texts] == list(wanted)
     assert all(text.get_path_effects() for text in texts)
     for name, note, text in zip(wanted, notes, texts, strict=True):
-        assert note.text == (name, name)
-        assert note.textfont.color == ("white", "black")  # the black one over a larger white one
-        assert note.textfont.size[0] > note.textfont.size[1]
-        np.testing.assert_allclose([note.x[0], note.y[0]], wanted[name], atol=1e-5)
-        np.testing.assert_allclose([note.x[1], note.y[1]], wanted[name], atol=1e-5)
+        assert note.text == ("", name, name)  # the line begins without one
+        assert note.textfont.color[1:] == ("white", "black")  # the black one over a larger white one
+        assert note.textfont.size[1] > note.textfont.size[2]
+        np.testing.assert_allclose([note.x, note.y], np.transpose(3 * [wanted[name]]), atol=1e-5)
         np.testing.assert_allclose(text.get_position(), wanted[name], atol=1e-5)
+
+
+def test_a_name_that_made_room_has_a_line_from_its_median():
+    z_mean, labels = np.random.default_rng(0).normal(size=(300, 2)), np.arange(300) % 5  # all in one place
+    medians = [np.median(z_mean[labels == digit], axis=0) for digit in range(5)]
+    notes = names_in(vae.plot_latent_space(z_mean, labels))
+    lines = vae.plot_latent_space(z_mean, labels, static=True).axes[0].lines
+    moved = [np.hypot(note.x[1] - note.x[0], note.y[1] - note.y[0]) for note in notes]
+    assert max(moved) > 0.1
+    for median, note, line in zip(medians, notes, lines, strict=True):
+        np.testing.assert_allclose([note.x[0], note.y[0]], median, atol=1e-6)
+        np.testing.assert_allclose(line.get_xydata(), np.transpose([note.x[1::-1], note.y[1::-1]]))
 
 
 def test_a_name_hides_with_its_class():

@@ -19,6 +19,7 @@ _NEGLIGIBLE = 25.0  # nats: e^-25 of the largest summand
 _NUDGE = 0.02  # in the latent space, to see how much the decoder answers
 _TOLERANCE = 1e-4  # nats; within it, a lattice twice as fine gives the same
 _POINTS = 2048  # decoded at a time
+_MANY = 2_000_000  # pairs; fewer take no time worth a word
 _PAIRS = 4096  # of an image and a point, compared at a time
 
 
@@ -112,7 +113,8 @@ def _compare(
     summands = log_prior[pairs.point] + latent_dim * math.log(step)
     curvature = np.ones(len(z))  # of -log p(z)
     starts, nudge = range(0, len(z), _POINTS), _NUDGE * np.eye(latent_dim)
-    for start in progress(starts, len(starts), "Decoding z, block"):
+    blocks = progress(starts, len(starts), "Summing over z, block") if len(summands) > _MANY else starts
+    for start in blocks:
         block = slice(start, start + _POINTS)
         decoded = model.decode(z[block].astype(np.float32))
         (same,) = log_density(decoded, decoded)

@@ -28,7 +28,7 @@ _WORDS = (
     "Scheme of a variational autoencoder. The encoder turns an image x into z_mean and z_log_sigma, which "
     "are a Gaussian, and z = z_mean + exp(z_log_sigma) * epsilon, a draw from it; the decoder turns z into a "
     "reconstruction. The loss is the sum of the reconstruction loss, from x and its reconstruction, and of "
-    "the KL divergence, from z_mean and z_log_sigma."
+    "beta times the KL divergence, from z_mean and z_log_sigma."
 )
 
 
@@ -75,6 +75,7 @@ def plot_architecture(image: Images | None = None, reconstruction: Images | None
     _draw_block(axes, (10.3, -3.15), (1.6, 0.8, 0.8), ROSE, "loss = sum")
     _draw_block(axes, (10.3, -4.5), (3.0, 0.8, 0.8), ROSE, "reconstruction loss")
     _write(axes, (5.5, 0), "a Gaussian")
+    _write(axes, (8.05, -2.9), r"times $\beta$")
     _write(axes, (4.05, 2.3), r"encoder $q\,(z\,|\,x)$, three outputs")
     _write(axes, (8.9, 2.3), r"$z = \mathtt{z\_mean} + \exp(\mathtt{z\_log\_sigma}) \cdot \epsilon$")
     _write(axes, (7.9, -2.25), r"$\epsilon \sim \mathcal{N}(0, I)$")

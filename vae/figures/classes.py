@@ -45,6 +45,17 @@ class View(NamedTuple):
         """Height by width."""
         return (self.y[1] - self.y[0]) / (self.x[1] - self.x[0])
 
+    def tell_outside(self) -> str:
+        """Return in words how many points lie outside; nothing if none does."""
+        if not self.outside:
+            return ""
+        return f"; {self.outside:,} {'lies' if self.outside == 1 else 'lie'} outside"
+
+    def describe(self, across: str, up: str) -> str:
+        """Return in words what the axes show."""
+        (x0, x1), (y0, y1) = map(write_number, self.x), map(write_number, self.y)
+        return f"{across} from {x0} to {x1} across, {up} from {y0} to {y1} up{self.tell_outside()}"
+
 
 class Classes(NamedTuple):
     """The labels that occur, in order, with their colours; of each image the number of its label there."""

@@ -39,7 +39,7 @@ def plot_comparison(
         A matplotlib `Figure` with two axes a model.
 
     Raises:
-        TypeError: `models` is no mapping or holds what is no VAE; or images of a type other than uint8 or float.
+        TypeError: `models` is no mapping to VAEs, or images of a type other than uint8 or float.
         ValueError: No model, one that is not 2-D, or another argument that is not as described.
 
     Example:

@@ -103,7 +103,7 @@ _LOOK = r"""
   }
   function ofTrace(trace) {
     const look = choose(trace, trace.meta?.narrow), opacity = trace.marker?.opacity;
-    if (trace.mode === "text") look["textfont.color"] = [trace.textfont.color].flat().map(flip);
+    if ((trace.mode || "").includes("text")) look["textfont.color"] = [trace.textfont.color].flat().map(flip);
     if (trace.type === "sunburst") look["marker.line.color"] = trace.marker.line.color.map(flip);
     if (opacity < 1) look["marker.opacity"] = isDark.matches ? Math.min(1, 1.5 * opacity) : opacity;
     return look;

@@ -175,7 +175,7 @@ def _draw_stills(
     film: TrainingFilm, groups: list[list[Group]], mosaics: list[np.ndarray], reach: float
 ) -> Figure:
     chosen = _choose(film.epochs)
-    figure = new_picture(figsize=(_WIDTH / 100, _HEIGHT / 100))
+    figure = new_picture(figsize=(_WIDTH / 100, _HEIGHT / 100), layout="compressed")  # no gap between rows
     states = "; ".join(_state(film, i) for i in chosen)
     figure.alt = (
         f"The latent plane of {len(film.x):,} images and the decoded grid of {film.n} by {film.n} points "

@@ -1,7 +1,8 @@
 """Pictures of the latent space: where the encoder puts images, and how wide it spreads each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -38,6 +39,7 @@ from vae.figures.classes import (
 from vae.figures.picture import new_picture
 from vae.model import VAE, Autoencoder
 
+_LEADER = "#595959"  # of lines from names that had to make room
 _STROKE = [withStroke(linewidth=3, foreground="white")]
 
 
@@ -88,7 +90,7 @@ def plot_latent_space(
     if name == "z_mean":
         caption += ", the encoder's mean: nothing is sampled"
     view = choose_view(points)
-    caption += _tell_outside(view)
+    caption += view.tell_outside()
     draw = _draw_static if check_flag("static", static) else _draw_interactive
     return draw(group_points(points, labels, class_names), view, axis_names, title, caption)
 
@@ -147,10 +149,10 @@ def plot_latent_intuition(
     draw_points(left, groups, size=12)
     _show_view(left, view, ["code[0]", "code[1]"])
     _draw_gaussians(right, gaussians)
-    _write_title(left, "Autoencoder: a point for each image", f"its code{_tell_outside(view)}")
+    _write_title(left, "Autoencoder: a point for each image", f"its code{view.tell_outside()}")
     _write_title(right, "VAE: a Gaussian for each image", "its ellipse reaches one sigma from z_mean")
     draw_legend(left, groups, loc="outside lower center", ncols=10, markerscale=2)
-    axes = _describe_view(view, "code[0]", "code[1]")
+    axes = view.describe("code[0]", "code[1]")
     figure.alt = (
         f"Left, {len(codes):,} images as points, each at its code; {axes}."
         f"{describe_places(groups)} Right, the same images as Gaussians, ellipses around z_mean, with the "
@@ -199,7 +201,7 @@ def _draw_interactive(
         template = hover if group.name is None else f"label {group.name}<br>{hover}"
         options = {"hovertemplate": template, "legendgroup": group.name}
         figure.add_trace(to_trace(group, 4 * _marker_scale(groups), **options))
-    figure.add_traces([_name_trace(*place) for place in name_places(groups, view)])
+    figure.add_traces([_name_trace(*place, *median[1:]) for place, median in _places(groups, view)])
     figure.update_layout(
         template="plotly_white",
         title={"text": title, "subtitle": {"text": caption}},
@@ -212,19 +214,26 @@ def _draw_interactive(
     return figure.update_layout(width=800, height=height, dragmode="zoom", showlegend=named)
 
 
-def _name_trace(name: str, x: float, y: float) -> go.Scattergl:
-    """Return a name in the plane, black on a larger white one; as a trace, it hides with its class."""
-    font = {"color": ["white", "black"], "size": [23, 17], "weight": "bold"}
-    options = {"legendgroup": name, "showlegend": False, "hoverinfo": "skip"}
+def _places(groups: list[Group], view: View) -> Iterator[tuple[Any, Any]]:
+    """Return where names stand in a view, and the medians that they name."""
+    return zip(name_places(groups, view), name_places(groups), strict=True)
+
+
+def _name_trace(name: str, x: float, y: float, from_x: float, from_y: float) -> go.Scattergl:
+    """Return a name, black on a larger white one, and a line from the median; it hides with its class."""
+    font = {"color": [_LEADER, "white", "black"], "size": [1, 23, 17], "weight": "bold"}
+    options: dict[str, Any] = {"legendgroup": name, "showlegend": False, "hoverinfo": "skip"}
+    options |= {"line": {"color": _LEADER, "width": 1.5}, "mode": "lines+text", "textfont": font}
     # Points are drawn by WebGL, and lie above all other traces: so is this, or it would lie below them.
-    return go.Scattergl(x=[x, x], y=[y, y], text=[name] * 2, name=name, mode="text", textfont=font, **options)
+    return go.Scattergl(x=[from_x, x, x], y=[from_y, y, y], text=["", name, name], name=name, **options)
 
 
 def _draw_static(groups: list[Group], view: View, axis_names: list[str], title: str, caption: str) -> Figure:
     figure = new_picture(figsize=(8, float(np.clip(1.1 + 6.6 * view.ratio, 4.2, 9))))
     ax = figure.add_subplot()
     draw_points(ax, groups, size=4 * _marker_scale(groups) ** 2)  # matplotlib counts area
-    for name, x, y in name_places(groups, view):
+    for (name, x, y), (_, *median) in _places(groups, view):
+        ax.plot([x, median[0]], [y, median[1]], color=_LEADER, lw=1.2, zorder=3)
         ax.text(x, y, name, size=14, weight="bold", ha="center", va="center", path_effects=_STROKE)
     _write_title(ax, title, caption)
     _show_view(ax, view, axis_names)
@@ -232,7 +241,7 @@ def _draw_static(groups: list[Group], view: View, axis_names: list[str], title: 
         draw_legend(ax, groups, loc="outside right upper", title="label", markerscale=3)
     number = sum(len(group.points) for group in groups)
     shown = f"{number:,} images as points" if number > 1 else "One image as a point"
-    figure.alt = f"{shown}; {_describe_view(view, *axis_names)}.{describe_places(groups)}"
+    figure.alt = f"{shown}; {view.describe(*axis_names)}.{describe_places(groups)}"
     return figure
 
 
@@ -245,18 +254,6 @@ def _show_view(ax: Axes, view: View, axis_names: list[str]) -> None:
 def _write_title(ax: Axes, title: str, caption: str) -> None:
     ax.set_title(title, pad=24)
     ax.annotate(caption, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", color="0.35")
-
-
-def _tell_outside(view: View) -> str:
-    if not view.outside:
-        return ""
-    return f"; {view.outside:,} {'lies' if view.outside == 1 else 'lie'} outside"
-
-
-def _describe_view(view: View, across: str, up: str) -> str:
-    """Return in words what the axes show."""
-    (x0, x1), (y0, y1) = map(write_number, view.x), map(write_number, view.y)
-    return f"{across} from {x0} to {x1} across, {up} from {y0} to {y1} up{_tell_outside(view)}"
 
 
 def _marker_scale(groups: list[Group]) -> float:

@@ -89,12 +89,14 @@ def _leave_out_first(ax: Axes, first: float) -> bool:
     later = np.concatenate([y[(x > first) & np.isfinite(y)] for _, x, y in drawn])
     low, high = (later.min(), later.max()) if len(later) else (0.0, 0.0)
     limit = high + _FAR * (high - low)
-    above = [(line, y[0]) for line, x, y in drawn if len(x) and x[0] == first and limit < y[0] < np.inf]
-    if not above or low == high or len(drawn[0][1]) < _FEWEST:
+    firsts = [(line, y[0]) for line, x, y in drawn if len(x) and x[0] == first and y[0] < np.inf]
+    far = any(value > limit for _, value in firsts)
+    if not far or low == high or len(drawn[0][1]) < _FEWEST:
         return False
     margin, points = 0.05 * (high - low), 0.0
-    ax.set_ylim(low - margin, high + 2 * margin)
-    for line, value in above:
+    top = high + 2 * margin
+    ax.set_ylim(low - margin, top)
+    for line, value in [(line, value) for line, value in firsts if value > top]:
         text = f"↑ {value:.2f}" if points else f"epoch {first:g} ↑ {value:.2f}"
         look: dict[str, Any] = {"color": line.get_color(), "fontsize": 9, "textcoords": "offset points"}
         ax.annotate(text, (first, 1), (points, 4), xycoords=ax.get_xaxis_transform(), **look)
