@@ -142,7 +142,7 @@ main, .contents { max-width: 62rem; margin: 0 auto; min-width: 0; }
 .jp-RenderedHTMLCommon :is(.highlight, details) { border: 1px solid var(--jp-border-color2);
   border-radius: 4px; }
 .jp-RenderedHTMLCommon .highlight pre { background: none; padding: 8px 10px;
-  font-size: var(--jp-code-font-size); }
+  font-family: var(--jp-code-font-family); font-size: var(--jp-code-font-size); }
 .jp-RenderedHTMLCommon details { margin: 0 0 1em; padding: 0 1rem; }
 summary { cursor: pointer; padding: .6rem 0; }
 .wide { display: block; overflow-x: auto; overflow-y: hidden; margin-bottom: 1em; }

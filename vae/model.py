@@ -200,9 +200,7 @@ class VAE(ImageModel):
         if epsilon is not None:
             z = reparameterize(z_mean, z_log_sigma, keras.ops.cast(epsilon, z.dtype))  # (batch, latent_dim)
         reconstruction = self.decoder(z, training=training)  # (batch, *image_shape), as x
-        return vae_loss_terms(
-            x, reconstruction, z_mean, z_log_sigma, self.reconstruction_loss
-        )  # each (batch,)
+        return vae_loss_terms(x, reconstruction, z_mean, z_log_sigma, self.reconstruction_loss)
 
     def term_weights(self) -> Mapping[str, Tensor]:
         """Return beta as the weight of the KL divergence; the reconstruction loss counts once."""
