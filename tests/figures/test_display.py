@@ -83,7 +83,7 @@ def test_picture_and_figure_have_one_size_and_the_picture_a_text(plot, shown, de
     assert said["alt"] == shown[0]["text/plain"]
     assert len(said["alt"]) > 40
     picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"])))
-    np.testing.assert_allclose(picture.size, (2 * said["width"], 2 * said["height"]), atol=1)
+    np.testing.assert_allclose(picture.size, (said["width"], said["height"]), atol=1)
 
 
 def drawn_by_others(static=False):
@@ -114,7 +114,9 @@ def test_html_writes_a_page_that_needs_no_network(shown, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     vae.show(vae.plot_latent_space, Z_MEAN, LABELS, html="interactive/latent space.html")
     link = shown[1]
-    assert link["text/markdown"] == "[Open the interactive figure](interactive/latent%20space.html)"
+    assert link["text/markdown"] == (
+        "[Open the interactive figure](interactive/latent%20space.html) (in JupyterLab, press *Trust HTML*)"
+    )
     assert set(link) == {"text/markdown", "text/plain"}
     page = (tmp_path / "interactive" / "latent space.html").read_text("utf-8")
     assert "<title>Latent space of 50 images</title>" in page

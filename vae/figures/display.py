@@ -21,7 +21,6 @@ from vae.figures.picture import kept_from_pyplot, png_bundle
 from vae.figures.shared import to_png
 from vae.files.atomic import write_whole
 
-_DENSITY = 2  # pixels of the picture for one of the page, for sharp screens
 _CONFIG = {"displaylogo": False, "showSendToCloud": False}  # plotly 7 has an upload button otherwise
 # What changes in a narrow window, by plotly's names; `meta["narrow"]` of a figure or a trace adds to it.
 _NARROW = {
@@ -163,7 +162,9 @@ def show(
     outputs = [_bundle(figure, twin)]
     if html is not None:
         write_whole(Path(html), _to_page(figure, twin).encode(errors="replace"))  # half a surrogate pair, say
-        link = f"[Open the interactive figure]({quote(Path(html).as_posix())})"
+        # JupyterLab opens pages in a tab of its own, in which no script runs at first.
+        address = quote(Path(html).as_posix())
+        link = f"[Open the interactive figure]({address}) (in JupyterLab, press *Trust HTML*)"
         outputs.append(({"text/markdown": link, "text/plain": f"Interactive figure in {html}"}, {}))
     if get_ipython() is None:  # here, display would print all of it
         print(
@@ -205,11 +206,12 @@ def _alt(figure: go.Figure, twin: Figure) -> str:
 
 def _bundle(figure: go.Figure, twin: Figure) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return one output in three kinds, and its metadata. No kind is HTML, which would win over the PNG."""
-    # JupyterLab shows the picture until plotly has drawn: at another size, the page would jump.
+    # JupyterLab shows the picture, pixel by pixel whatever its metadata say, until plotly has drawn: at
+    # another size, the page would jump.
     width, height = figure.layout.width or 700, figure.layout.height or 450
     twin.set_size_inches(twin.get_figwidth(), twin.get_figwidth() * height / width)
     drawn = io.BytesIO()
-    twin.savefig(drawn, format="png", dpi=_DENSITY * width / twin.get_figwidth())
+    twin.savefig(drawn, format="png", dpi=width / twin.get_figwidth())
     # 256 colours look the same, in a third of the bytes, and a notebook holds many figures.
     picture = Image.open(drawn).convert("RGB").quantize(dither=Image.Dither.NONE)
     data, metadata = png_bundle(to_png(picture), _alt(figure, twin))
@@ -228,11 +230,7 @@ def _to_page(figure: go.Figure, twin: Figure) -> str:
     dark = {"paper": template["layout"]["paper_bgcolor"], "ink": template["layout"]["font"]["color"]}
     content["dark"] = {**dark, "template": template}
     content["narrow"] = _NARROW
-    content["config"] = {
-        **_CONFIG,
-        "responsive": True,
-        "scrollZoom": True,
-    }  # in a notebook, scrolling should scroll
+    content["config"] = {**_CONFIG, "responsive": True, "scrollZoom": True}
     return _PAGE.format(
         title=escape(_title(figure)),
         alt=escape(_alt(figure, twin)),
