@@ -32,7 +32,7 @@ def closed_form(weights, bias, x, variance=0.5):
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
-@pytest.mark.parametrize(("pixels", "size"), [(12, 1.0), (784, 0.05), (784, 1.0), (784, 5.0)])
+@pytest.mark.parametrize(("pixels", "size"), [(12, 1.0), (784, 0.05), (784, 5.0)])
 def test_a_linear_decoder_has_its_closed_form(latent_dim, pixels, size):
     rng = np.random.default_rng(0)
     # Columns that are not orthogonal: p(z|x) lies aslant.

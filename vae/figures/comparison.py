@@ -56,7 +56,7 @@ def plot_comparison(
     names = None if labels is None else check_labels("labels", labels, len(array))
     steps = np.linspace(-_LIMIT, _LIMIT, n) if n > 1 else np.zeros(1)
     points = np.stack(np.meshgrid(steps, steps[::-1]), axis=-1).reshape(-1, 2)  # the first row is the top one
-    figure = new_picture(figsize=(3.2 * len(models), 6.6))
+    figure = new_picture(figsize=(3.4 * len(models), 6.8))
     told = []
     for (name, model), (above, below) in zip(
         models.items(), figure.subplots(2, len(models), squeeze=False).T, strict=True
@@ -67,6 +67,7 @@ def plot_comparison(
         draw_points(above, groups, size=5)
         above.set(title=name, xlim=view.x, ylim=view.y, xlabel="z_mean[0]", ylabel="z_mean[1]")
         above.set_aspect("equal", adjustable="box")
+        above.locator_params(nbins=5)
         mosaic = to_mosaic(clip_pictures("decoded images", model.decode(points), image_shape), n)
         draw_picture(below, mosaic, extent=(-_LIMIT, _LIMIT) * 2, aspect="equal")
         below.set(xlabel="z[0]", ylabel="z[1]")
