@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -42,3 +43,18 @@ def model():
 def images():
     """Sixteen images of noise, float, flat."""
     return np.random.default_rng(0).random((16, 784), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")  # not longer: while it lives, no other event loop runs in its thread
+def browser():
+    """A real browser; without one, or without playwright, the test skips. Neither is installed here."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium and no Chrome is installed")
+    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
+        yield browser
+        browser.close()

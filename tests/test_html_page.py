@@ -3,10 +3,8 @@
 import base64
 import html
 import io
-import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
@@ -176,20 +174,6 @@ def test_a_run_says_which_section_it_is_in_and_nothing_else(tmp_path):
     ]
     assert "WARNING" not in "".join(lines)
     assert ">2</pre>" in path.with_suffix(".html").read_text(encoding="utf-8").replace("\n", "")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no Chromium and no Chrome is installed")
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
-        yield browser
-        browser.close()
 
 
 # The least contrast of each kind of text with what lies behind it, where it is too little.

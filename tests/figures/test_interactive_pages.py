@@ -3,8 +3,6 @@
 Needs the package playwright and an installed Chromium or Chrome; installs neither.
 """
 
-import os
-import shutil
 from contextlib import contextmanager
 
 import keras
@@ -13,8 +11,6 @@ import pytest
 
 import vae
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-
 SIZES = {1300: (1300, 900), 390: (390, 844)}
 RANGES = "['xaxis', 'yaxis'].map(name => document.getElementById('figure')._fullLayout[name].range.slice())"
 TITLES = {
@@ -22,19 +18,6 @@ TITLES = {
     "algorithms": "Machine-learning algorithms",
     "film": "The latent plane in training",
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no Chromium and no Chrome is installed")
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
