@@ -3,23 +3,16 @@
 Needs the package playwright and an installed Chromium or Chrome; installs neither.
 """
 
-import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from explorer.browsing import PLANE, decoded, numbers, on_screen, opened, shown
 
 import vae
 from vae.builders import build_conv_decoder, build_conv_encoder
 from vae.explorer import explore
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 PHONE = {
@@ -28,133 +21,6 @@ PHONE = {
     "is_mobile": True,
     "device_scale_factor": 3,
 }
-PLANE = "#over"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no Chromium and no Chrome is installed")
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def made(digits, tmp_path_factory):
-    """A lightly trained VAE and autoencoder, and their page."""
-    keras.utils.set_random_seed(0)
-    model = vae.VAE(vae.build_encoder(seed=1), vae.build_decoder())
-    model.compile("adam")
-    model.fit(digits.x_train, epochs=8, verbose=0)
-    autoencoder = vae.build_autoencoder()
-    autoencoder.compile("adam")
-    autoencoder.fit(digits.x_train, epochs=3, verbose=0)
-    path = tmp_path_factory.mktemp("page") / "latent plane.html"
-    page = explore(model, digits.x_test, digits.y_test, autoencoder=autoencoder, path=path)
-    text = re.findall(r'id="data">(.*?)</script>', page.content, re.S)[0]
-    return SimpleNamespace(
-        model=model,
-        autoencoder=autoencoder,
-        page=page,
-        url=path.as_uri(),
-        data=json.loads(text),
-        start=json.loads(text)["start"],  # all images can be chosen, so that this is its index, too
-        x=digits.x_test,
-        y=digits.y_test,
-    )
-
-
-@contextmanager
-def opened(browser, url, **options) -> Iterator:
-    """Open a page; at the end it must have asked for nothing and complained of nothing."""
-    troubles = []
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    tab = context.new_page()
-    tab.on("console", lambda message: troubles.append(message.text))
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
-    tab.on("request", lambda r: r.url.startswith(("file:", "data:")) or troubles.append(r.url))
-    tab.goto(url)
-    wait(tab)
-    yield tab
-    context.close()
-    assert troubles == []
-
-
-def wait(tab):
-    tab.wait_for_selector("#where:not(:empty)")
-
-
-@pytest.fixture
-def tab(browser, made):
-    with opened(browser, made.url) as tab:
-        yield tab
-
-
-def image_at(tab, x, y):
-    return np.array(tab.evaluate("([x, y]) => Array.from(latentPage.imageAt(x, y))", [x, y]))
-
-
-def shown(tab, canvas="#image", channels=1):
-    """The pixels of a canvas, read from a copy: reading one often makes Chromium complain.
-
-    Of a canvas larger than any image here, a small copy: a million numbers take their time.
-    """
-    code = """canvas => {
-        const shrink = Math.min(1, 128 / canvas.width);
-        const [width, height] = [canvas.width, canvas.height].map(side => Math.ceil(side * shrink));
-        const copy = new OffscreenCanvas(width, height).getContext("2d");
-        copy.drawImage(canvas, 0, 0, width, height);
-        return Array.from(copy.getImageData(0, 0, width, height).data);
-    }"""
-    return np.reshape(tab.eval_on_selector(canvas, code), (-1, 4))[:, :channels].ravel()
-
-
-def numbers(tab, selector):
-    return [float(text) for text in re.findall(r"[-\d.]+", tab.inner_text(selector).replace("\u2212", "-"))]
-
-
-def on_screen(tab, plane, point):
-    """Where a latent point is on the screen: the canvas's margins are the page's RIM."""
-    box, (left, bottom, side) = tab.locator(PLANE).bounding_box(), plane["square"]
-    scale = (box["width"] - 64) / side
-    return (
-        box["x"] + 52 + (point[0] - left) * scale,
-        box["y"] + box["height"] - 50 - (point[1] - bottom) * scale,
-    )
-
-
-def test_the_image_at_a_grid_point_is_the_decoders(tab, made):
-    plane = made.data["planes"][0]
-    left, bottom, side = plane["square"]
-    for i, j in np.random.default_rng(0).integers(0, 64, (20, 2)):
-        point = (left + side * i / 63, bottom + side * j / 63)
-        expected = np.rint(255 * made.model.decode([point])[0])
-        assert np.abs(image_at(tab, *point) - expected).max() <= 1
-
-
-def test_the_image_between_grid_points_is_close_to_the_decoders(tab, made):
-    left, bottom, side = made.data["planes"][0]["square"]
-    points = [left, bottom] + side * np.random.default_rng(0).random((100, 2))
-    decoded = np.rint(255 * made.model.decode(points))
-    errors = [
-        np.abs(image_at(tab, *point) - image).mean()
-        for point, image in zip(points.tolist(), decoded, strict=True)
-    ]
-    assert max(errors) < 2
-    assert np.mean(errors) < 0.5
-
-
-def test_outside_the_plane_the_edge_is_shown(tab, made):
-    left, bottom, side = made.data["planes"][0]["square"]
-    np.testing.assert_array_equal(
-        image_at(tab, left - 9, bottom + side + 9), image_at(tab, left, bottom + side)
-    )
 
 
 def test_the_pointer_shows_what_is_decoded_under_it(tab, made):
@@ -163,19 +29,20 @@ def test_the_pointer_shows_what_is_decoded_under_it(tab, made):
         tab.mouse.move(*on_screen(tab, made.data["planes"][0], point))
         np.testing.assert_allclose(numbers(tab, "#where"), point, atol=0.02)
         expected = 255 * made.model.decode([numbers(tab, "#where")])[0]
-        assert np.abs(shown(tab) - expected).mean() < 2
+        assert np.abs(shown(tab) - expected).mean() < 0.5
         seen.append(shown(tab))
     assert np.abs(seen[0] - seen[1]).max() > 10
 
 
 def test_the_global_cannot_be_changed(tab):
-    assert tab.evaluate("Object.keys(latentPage).join()") == "imageAt"
-    tab.evaluate("() => { latentPage.imageAt = 1; window.latentPage = 2; }")
-    assert tab.evaluate("typeof latentPage.imageAt") == "function"
+    assert tab.evaluate("Object.keys(latentPage).join()") == "encode,decode"
+    code = "() => { try { latentPage.decode = 1; } catch { } try { window.latentPage = 2; } catch { } }"
+    tab.evaluate(code)
+    assert tab.evaluate("typeof latentPage.decode") == "function"
 
 
 def test_arrow_keys_move_finely_coarsely_and_home(tab, made):
-    side = made.data["planes"][0]["square"][2]
+    side = made.data["planes"][0]["side"]
     tab.focus(PLANE)
     tab.keyboard.press("Home")
     assert numbers(tab, "#where") == [0, 0]
@@ -197,17 +64,18 @@ def check_chosen(tab, made, index):
     z_mean, z_log_sigma = made.model.encode(made.x[index : index + 1])
     assert tab.inner_text("#index") == str(index)
     assert tab.inner_text("#label") == str(made.y[index])
-    np.testing.assert_allclose(numbers(tab, "#mean"), z_mean[0], atol=0.0051)
-    np.testing.assert_allclose(numbers(tab, "#sigma"), np.exp(z_log_sigma[0]), rtol=0.006)
+    near = 0.0051 + 0.05 * np.exp(z_log_sigma[0])  # rounded, and in half floats
+    assert (np.abs(numbers(tab, "#mean") - z_mean[0]) < near).all()
+    np.testing.assert_allclose(numbers(tab, "#sigma"), np.exp(z_log_sigma[0]), rtol=0.01)
     np.testing.assert_array_equal(shown(tab, "#original"), made.x[index].ravel())
     reconstruction = 255 * made.model.reconstruct(made.x[index : index + 1]).ravel()
-    np.testing.assert_allclose(shown(tab, "#reconstruction"), reconstruction, atol=1)
+    np.testing.assert_allclose(shown(tab, "#reconstruction"), reconstruction, atol=3)
 
 
 def test_it_opens_on_a_clear_image(tab, made):
     check_chosen(tab, made, made.start)
     z_mean, _ = made.model.encode(made.x)
-    np.testing.assert_allclose(numbers(tab, "#where"), z_mean[made.start], atol=0.0051)
+    np.testing.assert_allclose(numbers(tab, "#where"), z_mean[made.start], atol=0.01)
     assert tab.inner_text("#near") == f"nearest: {made.y[made.start]}"
     assert np.abs(shown(tab) - 255 * made.model.decode(z_mean[made.start : made.start + 1])[0]).mean() < 2
     assert "reconstructs well" in tab.inner_text("#about")
@@ -238,7 +106,7 @@ def test_an_image_is_chosen_by_clicking_near_it(tab, made):
     x, y = on_screen(tab, made.data["planes"][0], z_mean[wanted].tolist())
     tab.mouse.click(x + 2, y)
     check_chosen(tab, made, wanted)
-    np.testing.assert_allclose(numbers(tab, "#where"), z_mean[wanted], atol=0.0051)
+    np.testing.assert_allclose(numbers(tab, "#where"), z_mean[wanted], atol=0.01)
 
 
 def test_keys_and_buttons_step_through_the_images(tab, made):
@@ -273,7 +141,7 @@ def test_the_ellipse_is_one_sigma_about_z_mean(tab, made):
     z_mean, z_log_sigma = (part[0] for part in made.model.encode(made.x[index : index + 1]))
     box, plane = tab.locator(PLANE).bounding_box(), made.data["planes"][0]
     center = np.subtract(on_screen(tab, plane, z_mean.tolist()), (box["x"], box["y"]))
-    scale = (box["width"] - 64) / plane["square"][2]
+    scale = (box["width"] - 64) / plane["side"]
     np.testing.assert_allclose((x, y), center, atol=1)
     np.testing.assert_allclose((width, height), np.exp(z_log_sigma) * scale, rtol=0.01)
     tab.check("input[value=autoencoder]")
@@ -288,14 +156,12 @@ def test_the_autoencoders_plane(tab, made):
     tab.keyboard.press("ArrowRight")  # a radio group, as browsers operate it
     assert tab.is_checked("input[value=autoencoder]")
     code = made.autoencoder.encode(made.x[made.start : made.start + 1])[0]
-    np.testing.assert_allclose(numbers(tab, "#mean"), code, atol=0.0051)
+    np.testing.assert_allclose(numbers(tab, "#mean"), code, atol=0.03)
     assert tab.inner_text("#where").startswith("code = ")
     assert tab.inner_text("#sigma") == "none: a point"
     assert "Autoencoder" in tab.get_attribute(PLANE, "aria-label")
-    left, bottom, side = made.data["planes"][1]["square"]
-    point = [left + side * 20 / 63, bottom + side * 30 / 63]
-    expected = 255 * made.autoencoder.decode([point])[0]
-    np.testing.assert_allclose(image_at(tab, *point), expected, atol=1)
+    point = np.add(made.data["planes"][1]["low"], 0.4 * made.data["planes"][1]["side"])
+    np.testing.assert_allclose(decoded(tab, point), made.autoencoder.decode([point])[0], atol=0.01)
     tab.get_by_text("VAE", exact=True).click()
     check_chosen(tab, made, made.start)
 
@@ -364,10 +230,18 @@ def test_a_phone_shows_one_column_and_a_finger_moves(browser, made):
 
 def test_it_is_told_to_screen_readers_and_reached_by_keyboard(tab, made):
     reached = []
-    for _ in range(4):
+    for _ in range(7):
         tab.keyboard.press("Tab")
         reached.append(tab.evaluate("document.activeElement.id || document.activeElement.name"))
-    assert reached == ["plane", "over", "previous", "next"]
+    assert reached == [
+        "plane",
+        "over",
+        "again",
+        "fold",
+        "clear",
+        "previous",
+        "next",
+    ]  # there is nothing to undo
     described = tab.get_attribute(PLANE, "aria-describedby").split()
     assert "Arrow keys" in "".join(tab.text_content(f"#{name}") for name in described)
     tab.focus(PLANE)
@@ -415,12 +289,20 @@ def test_color_images_without_labels(browser, tmp_path):
     path = tmp_path / "latent.html"
     explore(model, images, path=path)
     with opened(browser, path.as_uri()) as tab:
-        expected = 255 * model.decode([[0.5, -0.5]])[0]
-        np.testing.assert_allclose(image_at(tab, 0.5, -0.5).reshape(shape), expected, atol=2)
+        expected = model.decode([[0.5, -0.5]])[0]
+        np.testing.assert_allclose(decoded(tab, (0.5, -0.5)).reshape(shape), expected, atol=0.001)
         tab.click("#next")
         np.testing.assert_array_equal(shown(tab, "#original", 3), images[1].ravel())
         assert not tab.is_visible("#label-name")
         assert tab.inner_text("#near") == ""
+        tab.click("#clear")
+        tab.locator("#paper").scroll_into_view_if_needed()
+        box = tab.locator("#paper").bounding_box()
+        assert box["height"] / box["width"] == pytest.approx(9 / 6, abs=0.01)
+        tab.mouse.click(box["x"] + 4.5 / 6 * box["width"], box["y"] + 7.5 / 9 * box["height"])
+        paper = shown(tab, "#paper", 3).reshape(shape)
+        assert np.argwhere(paper[..., 0] == paper.max()).tolist() == [[7, 4]]
+        np.testing.assert_array_equal(shown(tab, "#original", 3), paper.ravel())  # as it is drawn
 
 
 def test_in_a_notebook_the_page_works_in_its_frame(browser, made, tmp_path):

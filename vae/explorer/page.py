@@ -1,7 +1,9 @@
-"""What the latent-space page holds, computed and written; how it looks and moves is in `page.html`.
+"""What the latent-space page holds, computed and written: one file, with everything in it.
 
-The page cannot run the decoder, so it carries a grid of decoded images over the plane and blends the
-four around the pointer. Pictures are PNGs, points 16-bit numbers, everything in one file.
+The page carries the networks themselves and runs them, so it can encode and decode anything, exactly.
+Beside them it has the images as one PNG and their points as 16-bit numbers. How it looks is in `page.html`.
+The scripts are put into it: `networks.js` computes, `plane.js` paints the latent plane, `drawing.js` draws on
+the image, and `page.js` moves and says what is seen.
 """
 
 import hashlib
@@ -10,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -19,24 +21,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vae._checks import Images, Labels, check_images, check_instance
+from vae._checks import Images, Labels, check_images, check_instance, check_points
 from vae.data import to_uint8
-from vae.figures.classes import Classes, View, group_points, name_places, sort_labels
-from vae.figures.latent import encode_in_plane
+from vae.explorer.networks import write_networks
+from vae.figures.classes import Classes, Group, View, name_places, sort_labels
 from vae.figures.shared import COLORS, check_file, to_base64, to_mosaic, to_pictures, to_png
 from vae.files.atomic import write_whole
 from vae.model import VAE, Autoencoder
 
-# Points along each side. Blended, MNIST's test images differ from what the decoder gives by 0.0018 a pixel on
-# average, with the rounding to 8 bits; in the autoencoder's plane, which is 20 times as wide, by 0.022.
-_FINEST_GRID = 64
-_COARSEST_GRID = 8
-_GRID_VALUES = 3_300_000  # pixels times channels of all decoded images: 64 x 64 of 28 x 28
 _MOST_ORIGINALS = 1000
 _ORIGINAL_VALUES = 1_000_000  # likewise; photographs compress far less than digits
 _LONGEST_NAME = 4  # of labels written into the plane; longer ones would cover it
 _NEIGHBOURS = 20  # of an image in the plane, that tell whether its label is at home there
 _PRIOR_REACH = 2.5  # sigmas of N(0, I) that the VAE's plane shows at least
+_MOST_DIMENSIONS = 32  # of a latent space; more sliders would be no help
+_SCRIPTS = ("networks.js", "plane.js", "drawing.js", "page.js")  # in the order in which the page runs them
 
 
 @dataclass(frozen=True)
@@ -67,18 +66,24 @@ def explore(
 ) -> Page:
     """Write the latent-space page: one HTML file, for any browser, that needs no network and no Python.
 
-    It shows the images as points in the latent plane and the decoded image under the pointer (mouse,
-    finger or arrow keys); an image that is chosen stands beside its reconstruction, with its Gaussian
-    as an ellipse of one sigma. It opens on an image that the model reconstructs well, among images of
-    its own label. At most 1,000 images, spread evenly, can be chosen, and fewer where
-    they are large. The address keeps model and point, so that a place can be shared as a link.
+    The page carries the model's networks and runs them. It shows the images as points in the latent plane
+    and what the decoder gives under the pointer (mouse, finger or arrow keys); an image that is chosen
+    stands beside its reconstruction, with its Gaussian as an ellipse of one sigma. It opens on an image that
+    the model reconstructs well, among images of its own label. At most 1,000 images, spread evenly, can be
+    chosen, and fewer where they are large. One can draw on the image, and see at once how it is encoded,
+    what both terms of its loss are, and what draws from its Gaussian decode to. More than two dimensions have
+    sliders. The address keeps model and point, so that a place can be shared as a link.
+
+    In the browser's console, `latentPage.encode(pixels)` gives `{z_mean, z_log_sigma}` and
+    `latentPage.decode(z)` pixels, of the model that is shown: flat arrays, pixels in [0, 1], row by row,
+    channels last.
 
     Args:
-        model: A trained `VAE`, latent_dim 2, of any layers.
+        model: A trained `VAE`, latent_dim at most 32, of the layers and activations of `vae.builders`.
         images: n test images, as `flatten` takes them.
         labels: One label an image, shape (n,), numbers or strings; None draws one colour.
         class_names: As in `plot_latent_space`.
-        autoencoder: A trained `Autoencoder`, latent_dim 2, whose plane the page offers as well; or None.
+        autoencoder: A trained `Autoencoder`, likewise, whose plane the page offers as well; or None.
         path: Where to write, a name that ends in .html. Folders are made, an old file is replaced.
         image_shape: (height, width) or (height, width, channels); None infers a square.
         title: Heading of the page; None says how many images it shows.
@@ -88,8 +93,8 @@ def explore(
 
     Raises:
         TypeError: `model`, `autoencoder`, `images`, `path` or `title` of a wrong type.
-        ValueError: A latent space that is not 2-D, a decoder that gives NaN, another suffix than .html,
-            or images or labels of a wrong shape or range.
+        ValueError: More than 32 latent dimensions, a layer that the page cannot run, a decoder that gives
+            NaN, another suffix than .html, or images or labels of a wrong shape or range.
 
     Example:
         >>> import numpy as np, tempfile, vae
@@ -113,24 +118,26 @@ def explore(
     if autoencoder is not None:
         check_instance("autoencoder", autoencoder, Autoencoder)
         models["autoencoder"] = autoencoder
-    encoded = {name: encode_in_plane(name, model, array) for name, model in models.items()}
+    points = {name: _encode(name, model, array) for name, model in models.items()}
 
     most = min(_MOST_ORIGINALS, max(1, _ORIGINAL_VALUES // math.prod(shape)))
     chosen = np.linspace(0, len(array) - 1, min(len(array), most)).astype(int)
-    written = labels if all(len(name) <= _LONGEST_NAME for name in classes.names) else None
-
-    def medians(points: np.ndarray, view: View) -> list[tuple[float, float]]:
-        return [(x, y) for _, x, y in name_places(group_points(points, written, class_names), view)]
-
     originals = to_pictures("images", array[chosen], image_shape)
-    planes = [_describe(name, models[name], encoded[name], chosen, shape, medians) for name in models]
+    decoded = {name: _decode(name, model, points[name][chosen]) for name, model in models.items()}
+    planes = [
+        _describe(name, model, points[name], classes)
+        | write_networks(name, model, array[chosen], points[name][chosen])
+        for name, model in models.items()
+    ]
     data = {
         "names": classes.names,
         "colors": classes.colors,
         "which": classes.numbers.tolist(),
         "shape": shape,
+        "paper": float(np.median(originals) > 0.5),  # dark or light: what a cleared drawing is of
+        "fitted": _is_like_mnist(originals),
         "chosen": chosen.tolist(),
-        "start": _choose_start(originals, model, encoded["model"][:, :2], chosen, classes.numbers),
+        "start": _choose_start(originals, decoded["model"], points["model"], chosen, classes.numbers),
         "originals": _sheet(originals),
         "planes": planes,
     }
@@ -142,54 +149,95 @@ def explore(
 # What the page is told
 
 
-def _describe(
-    argument: str,
-    model: Any,
-    rows: np.ndarray,
-    chosen: np.ndarray,
-    shape: tuple[int, ...],
-    medians: Callable[[np.ndarray, View], list[tuple[float, float]]],
-) -> dict[str, Any]:
-    """Return what the page is told of a model's plane; near `medians` of its points stand the labels."""
-    is_vae, points = argument == "model", rows[:, :2]
+def _encode(argument: str, model: Any, images: np.ndarray) -> np.ndarray:
+    """Return the points of images in a model's latent space, (images, latent_dim)."""
+    latent_dim, wanted = model.decoder.input_shape[-1], math.prod(model.encoder.input_shape[1:])
+    if latent_dim > _MOST_DIMENSIONS:
+        raise ValueError(
+            f"{argument} must have at most {_MOST_DIMENSIONS} latent dimensions to be explored; "
+            f"got {latent_dim}."
+        )
+    if wanted != images[0].size:
+        got = f"{images[0].size} values, as images are"
+        one = " For one image, pass images[None]." if images.size == wanted else ""
+        raise ValueError(f"{argument} must take images of {got}; it takes {wanted}.{one}")
+    codes = model.encode(images)
+    codes = np.hstack([codes[0], np.exp(codes[1])]) if isinstance(model, VAE) else codes
+    return check_points(f"what {argument} encodes", codes)[:, :latent_dim]
+
+
+def _decode(argument: str, model: Any, points: np.ndarray) -> np.ndarray:
+    pictures = model.decode(points)
+    if not np.isfinite(pictures).all():
+        raise ValueError(f"{argument} must decode to finite values; got NaN or infinity.")
+    return np.asarray(pictures)
+
+
+def _describe(argument: str, model: Any, points: np.ndarray, classes: Classes) -> dict[str, Any]:
+    """Return what the page is told of a model's latent space."""
+    is_vae = argument == "model"
     name, axis, least_reach = ("VAE", "z", _PRIOR_REACH) if is_vae else ("Autoencoder", "code", 0.0)
-    left, bottom, side = _square(points, least_reach)
-    place = (points - [left, bottom]) / side
-    size = max(_COARSEST_GRID, min(_FINEST_GRID, math.isqrt(_GRID_VALUES // math.prod(shape))))
-    steps = np.linspace(0, side, size)
-    grid = np.stack(np.meshgrid(left + steps, bottom + steps), axis=-1).reshape(-1, 2)
-
-    def decode(points: np.ndarray) -> np.ndarray:
-        pictures = model.decode(points).reshape(-1, *shape)
-        if not np.isfinite(pictures).all():
-            raise ValueError(f"{argument} must decode to finite values; got NaN or infinity.")
-        return pictures
-
+    low, side = _cube(points, least_reach)
+    place = (points - low) / side
+    order = np.argsort(-points.std(axis=0), kind="stable")  # the most active first
+    axes = sorted(order[:2].tolist())
     return {
         "id": name.lower(),
         "name": name,
         "axis": axis,
-        "square": [left, bottom, side],
+        "low": low.tolist(),
+        "side": side,
+        "order": order.tolist(),
+        "axes": axes,
+        **_loss(model),
         "points": to_base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
-        "beyond": int(((place < 0) | (place > 1)).any(axis=1).sum()),
-        "medians": medians(points, View((left, left + side), (bottom, bottom + side), 0)),
-        "numbers": [[float(f"{number:.5g}") for number in row] for row in rows[chosen].tolist()],
-        "reconstructions": _sheet(decode(points[chosen])),
-        "size": size,
-        "grid": _grid(decode(grid).reshape(size, size, *shape)),
+        "beyond": int(((place < 0) | (place > 1))[:, axes].any(axis=1).sum()),
+        "medians": _medians(points[:, axes], low[axes], side, classes) if len(axes) == 2 else [],
+        "centers": [
+            np.median(points[classes.numbers == i], axis=0).tolist() for i in range(len(classes.names))
+        ],
     }
 
 
+def _loss(model: Any) -> dict[str, Any]:
+    """Return which reconstruction loss the page computes: for a function of the user's, the squared error."""
+    loss, term = model.reconstruction, model.reconstruction_loss
+    sigma = term.sigma if loss == "gaussian" else 1.0
+    return {
+        "loss": loss if isinstance(loss, str) else "mse",
+        "log_sigma": math.log(sigma),
+        "beta": model.beta if isinstance(model, VAE) else 0,
+    }
+
+
+def _is_like_mnist(originals: np.ndarray) -> bool:
+    """Tell whether images are made as MNIST's: light on dark, in 28 x 28, of which they fill 20 x 20."""
+    if originals.shape[1:] != (28, 28):
+        return False
+    lit = np.stack([(originals > 0.1).any(axis=axis) for axis in (1, 2)])  # columns and rows, of each image
+    sides = 28 - lit.argmax(axis=2) - lit[:, :, ::-1].argmax(axis=2)
+    return bool((np.max(sides, axis=0) <= 20).mean() > 0.95)
+
+
+def _medians(points: np.ndarray, low: np.ndarray, side: float, classes: Classes) -> list[tuple[float, float]]:
+    """Return where the page writes the labels, near the medians of their points; none where they are long."""
+    if not all(len(name) <= _LONGEST_NAME for name in classes.names):
+        return []
+    groups = [Group(name, "", points[classes.numbers == i]) for i, name in enumerate(classes.names)]
+    view = View((low[0], low[0] + side), (low[1], low[1] + side), 0)
+    return [(x, y) for _, x, y in name_places(groups, view)]
+
+
 def _choose_start(
-    originals: np.ndarray, model: VAE, points: np.ndarray, chosen: np.ndarray, numbers: np.ndarray
+    originals: np.ndarray, decoded: np.ndarray, points: np.ndarray, chosen: np.ndarray, numbers: np.ndarray
 ) -> int:
     """Return the place in `chosen` of the image to open on.
 
     The one reconstructed with the least error, by its own brightness, of those whose label most of their
     neighbours share: where classes meet, as in the middle of the plane, what is decoded is no clear image.
-    Where there are some within 2 sigma of the prior, one of these, so that it does not lie at the rim.
+    Where there are some within 2 sigma of the prior (of a plane), one of these: it does not lie at the rim.
     """
-    errors = (originals - model.decode(points[chosen]).reshape(originals.shape)) ** 2
+    errors = (originals - decoded.reshape(originals.shape)) ** 2
     each = tuple(range(1, originals.ndim))
     errors = errors.sum(axis=each) / np.maximum((originals**2).sum(axis=each), 1e-6)
     shares, most = np.empty(len(chosen)), min(_NEIGHBOURS, len(points))
@@ -197,12 +245,12 @@ def _choose_start(
         nearest = np.argpartition(((points - points[place]) ** 2).sum(axis=1), most - 1)[:most]
         shares[i] = (numbers[nearest] == numbers[place]).mean()
     at_home = shares > 0.9 * shares.max()
-    inner = at_home & ((points[chosen] ** 2).sum(axis=1) < 4)
+    inner = at_home & ((points[chosen] ** 2).mean(axis=1) < 2)
     return int(np.where(inner if inner.any() else at_home, errors, np.inf).argmin())
 
 
-def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float]:
-    """Return the square of the plane to show, (left, bottom, side): all points, and the bulk of the prior."""
+def _cube(points: np.ndarray, least_reach: float) -> tuple[np.ndarray, float]:
+    """Return the part of the space to show, (lowest corner, side): all points, and the bulk of the prior."""
     # Where the outermost points lie further out than all the others are spread, showing them would shrink
     # the rest to a dot: the page draws them on the rim.
     low, high = np.percentile(points.astype(float), (0.2, 99.8), axis=0)
@@ -212,15 +260,7 @@ def _square(points: np.ndarray, least_reach: float) -> tuple[float, float, float
     if least_reach:
         low, high = np.minimum(low, -least_reach), np.maximum(high, least_reach)
     side = 1.06 * float((high - low).max()) or 1.0
-    left, bottom = (low + high) / 2 - side / 2
-    return float(left), float(bottom), side
-
-
-def _grid(pictures: np.ndarray) -> str:
-    """Return a grid of pictures, one tile for a pixel of all of them, not for all pixels of one."""
-    # Along the plane a pixel changes slowly, and so the PNG is half as large.
-    by_pixel = pictures.swapaxes(0, 2).swapaxes(1, 3)  # (height, width, rows, columns, ...)
-    return _png(to_mosaic(by_pixel.reshape(-1, *by_pixel.shape[2:]), columns=by_pixel.shape[1]))
+    return (low + high) / 2 - side / 2, side
 
 
 def _sheet(pictures: np.ndarray) -> str:
@@ -237,16 +277,18 @@ def _png(picture: np.ndarray) -> str:
 
 def _fill(title: str, data: dict[str, Any]) -> str:
     """Put title and data into the template, so that neither can end up as markup or code."""
-    template = resources.files("vae.explorer").joinpath("page.html").read_text("utf-8")
-    hashes = []
-    for name in ("script", "style"):
-        code = template.partition(f"<{name}>")[2].partition(f"</{name}>")[0]
-        digest = to_base64(hashlib.sha256(code.encode()).digest())
-        hashes.append(f"{name}-src 'sha256-{digest}'; ")
+    folder = resources.files("vae.explorer")
+    template = folder.joinpath("page.html").read_text("utf-8")
+    script = "\n".join(folder.joinpath(name).read_text("utf-8") for name in _SCRIPTS)
+    style = template.partition("<style>")[2].partition("</style>")[0]
+    hashes = ""
+    for name, code in (("script", script), ("style", style)):
+        hashes += f"{name}-src 'sha256-{to_base64(hashlib.sha256(code.encode()).digest())}'; "
     parts = {
         # This script, this style, embedded pictures, nothing else.
-        "policy": f"default-src 'none'; {''.join(hashes)}img-src data:; base-uri 'none'; form-action 'none'",
+        "policy": f"default-src 'none'; {hashes}img-src data:; base-uri 'none'; form-action 'none'",
         "title": html.escape(title),
+        "script": script,
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
     # In one pass, so that a title may hold {{data}}.

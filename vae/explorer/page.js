@@ -1,0 +1,274 @@
+// How the page moves, and what it says of the point and the image.
+
+// Moving and choosing
+
+function moveTo(z) {
+  const { low, side } = state.plane;
+  state.z = Array.from(z, (v, d) => clamp(v, low[d], low[d] + side));
+  paintImage($("image"), state.here = decode(state.z));
+  $("where").textContent = `${state.plane.axis} = ${tuple(state.z)}`;
+  showLabel($("near"), labelAround(state.z), "nearest: ");
+  paintOver();
+  setSliders();
+  sumUp();
+  later(tell, 500);
+  later(keepAddress, 350);
+}
+
+function moveInPlane(x, y) {
+  const z = [...state.z];
+  [x, y].slice(0, state.axes.length).forEach((v, k) => { z[state.axes[k]] = v; });
+  moveTo(z);
+}
+
+function showLabel(element, label, before = "") {
+  element.replaceChildren();
+  if (!data.names.length) return;
+  const dot = document.createElement("span");
+  dot.className = "dot";
+  dot.style.background = data.colors[label];
+  element.append(dot, before + data.names[label]);
+}
+
+function choose(index, move = true) {
+  if (state.drawn) keepStep(); // a drawing can be had back
+  Object.assign(state, { chosen: index, drawn: false, image: cut(data.originals, index) });
+  drawing.pixels = state.image.slice();
+  look(move);
+}
+
+function look(move = true) { // at the image: what the encoder makes of it
+  const { z_mean, z_log_sigma } = state.code = encode(state.image), y = decode(z_mean);
+  paintImage($("paper"), drawing.pixels);
+  paintImage($("original"), state.image);
+  paintImage($("reconstruction"), y);
+  const i = data.chosen[state.chosen];
+  $("index").textContent = state.drawn ? "your drawing" : i;
+  showLabel($("label"), state.drawn ? labelAround(z_mean) : data.which[i], state.drawn ? "nearest: " : "");
+  const onAxes = (numbers) => state.axes.map((d) => numbers[d]);
+  $("mean").textContent = tuple(onAxes(z_mean));
+  $("sigma").textContent = z_log_sigma ? `(${onAxes(z_log_sigma).map((s) => Math.exp(s).toPrecision(3)).join(", ")})` : "none: a point";
+  $("error").textContent = nats(errorOf(y));
+  $("kl").textContent = z_log_sigma ? nats(sum(klParts(state.code))) : "none";
+  $("undo").disabled = !drawing.steps.length;
+  clearTimeout(quiet); // sixteen images would hold up a stroke
+  quiet = setTimeout(resample, 120);
+  if (move) return moveTo(z_mean);
+  paintOver();
+  sumUp();
+}
+
+const nats = (number) => minus(fixed(number, 2));
+const errorOf = (y) => LOSSES[state.plane.loss](state.image, y, state.plane.log_sigma);
+
+// Draws
+
+function normal() { // one draw from N(0, 1), by Box and Muller
+  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+}
+
+let quiet;
+function drawAgain() {
+  state.noise = Array.from({ length: DRAWS }, () => state.z.map(normal));
+  if (state.code.z_log_sigma) paintImage($("prior"), ...state.noise.map(() => decode(state.z.map(normal))));
+  resample();
+}
+
+function resample() { // the noise stays, so that only the image changes what is seen
+  const { z_mean, z_log_sigma } = state.code;
+  $("draws").hidden = !z_log_sigma;
+  if (!z_log_sigma) return;
+  const posterior = state.noise.map((epsilon) => z_mean.map((m, d) => m + Math.exp(z_log_sigma[d]) * epsilon[d]));
+  paintImage($("posterior"), ...posterior.map(decode));
+}
+
+const turn = (step) => choose((state.chosen + step + data.chosen.length) % data.chosen.length);
+
+function show(plane, z) {
+  Object.assign(state, { plane, axes: plane.axes, z: z || plane.low.map(() => 0) });
+  document.querySelector(`#planes [value="${plane.id}"]`).checked = true;
+  $("over").setAttribute("aria-label", `Latent plane of the ${plane.name}`);
+  $("mean-name").textContent = plane.id === "vae" ? "z_mean" : plane.axis;
+  state.here = decode(state.z);
+  useAxes(plane.axes, !z);
+  if (z) moveTo(z);
+  drawAgain();
+}
+
+// Dimensions: two are on the axes, the others have sliders
+
+function useAxes(axes, move = false) {
+  const { order, axis } = state.plane;
+  state.axes = axes;
+  $("dimensions").hidden = order.length < 3;
+  for (const [k, id] of ["across", "up"].entries())
+    $(id).replaceChildren(...order.map((d) => new Option(`${axis}[${d}]`, d, false, d === axes[k])));
+  $("sliders").replaceChildren(...order.filter((d) => !axes.includes(d)).map(slider));
+  setSliders();
+  describe(state.plane);
+  paintUnder();
+  look(move);
+}
+
+function swapAxis(k, d) { // two axes of one dimension would be a line
+  const axes = state.axes.map((other) => (other === d ? state.axes[k] : other));
+  useAxes(axes.with(k, d));
+}
+
+function slider(d) {
+  const { low, side, axis } = state.plane;
+  const [label, input, output] = ["label", "input", "output"].map((name) => document.createElement(name));
+  Object.assign(input, { type: "range", min: low[d], max: low[d] + side, step: side / 500, name: d });
+  input.addEventListener("input", () => moveTo(state.z.with(d, Number(input.value))));
+  label.append(`${axis}[${d}]`, input, output);
+  return label;
+}
+
+function setSliders() {
+  for (const input of $("sliders").querySelectorAll("input")) {
+    input.value = state.z[input.name];
+    input.nextSibling.textContent = minus(...write(state.z[input.name]));
+  }
+}
+
+// The arithmetic
+
+const FORMULAS = {
+  mse: () => "sum of (x − decode(z))²",
+  bernoulli: () => "− sum of x log y + (1 − x) log(1 − y) with y = decode(z)",
+  gaussian: (s) => `sum of (x − decode(z))² / (2 s²) + log(s √(2π)) with s = ${s.toFixed(3)}`,
+};
+
+function sumUp() { // for the image, at the point where the reader is
+  if (!$("arithmetic").open) return;
+  const { code: { z_mean, z_log_sigma }, z } = state, { axis, beta, loss, log_sigma } = state.plane;
+  const error = errorOf(state.here), lines = [`reconstruction error = ${FORMULAS[loss](Math.exp(log_sigma))} = ${nats(error)}`];
+  if (!z_log_sigma) return tabulate({ [axis]: z_mean, "point here": z }, [...lines, "no KL divergence: this is the whole loss"]);
+  const sigma = z_log_sigma.map(Math.exp), KL = klParts(state.code), kl = sum(KL);
+  lines.unshift("z = z_mean + exp(z_log_sigma) · epsilon: epsilon is the draw that leads to the point here");
+  lines.push(`KL divergence = sum of ½ (z_mean² + sigma² − 1 − 2 z_log_sigma) = ${nats(kl)}`);
+  lines.push(`loss = reconstruction error + beta · KL = ${nats(error)} + ${beta} · ${nats(kl)} = ${nats(error + beta * kl)} nats`);
+  tabulate({ z_mean, z_log_sigma, sigma, epsilon: z.map((v, d) => (v - z_mean[d]) / sigma[d]), z, KL }, lines);
+}
+
+function tabulate(columns, lines) { // a row for each dimension
+  const cells = (kind, texts) => texts.map((text) => Object.assign(document.createElement(kind), { textContent: text }));
+  const rows = [cells("th", ["", ...Object.keys(columns)])];
+  for (let d = 0; d < state.z.length; d++)
+    rows.push(cells("td", [`[${d}]`, ...Object.values(columns).map((column) => minus(fixed(column[d], 3)))]));
+  $("table").replaceChildren(...rows.map((row) => { const tr = document.createElement("tr"); tr.append(...row); return tr; }));
+  $("lines").replaceChildren(...cells("li", lines));
+}
+
+function describe(plane) {
+  const parts = ["Each point is an image."], [a, b] = state.axes.map((d) => `${plane.axis}[${d}]`), others = plane.low.length - 2;
+  if (others < 0) parts.push("The one dimension runs across; heights only spread the points.");
+  if (others > 0) {
+    parts.push(`The points are a projection on ${a} and ${b}, wherever they are along the other dimension${others > 1 ? "s" : ""}.`);
+    parts.push("What is decoded lies on a slice: the sliders say where.");
+  }
+  if (data.chosen.length < data.which.length) {
+    parts.push(`Click or tap to choose one: ${data.chosen.length.toLocaleString("en")} of them, spread evenly, can be.`);
+  } else parts.push("Click or tap to choose one.");
+  if (data.chosen.length > 1) parts.push("The first one shown is one that the VAE reconstructs well.");
+  if (plane.id === "vae") parts.push("Ellipse: the chosen image's Gaussian, 1 sigma. Dashed: the prior, 1 and 2 sigma.");
+  if (data.names.length) parts.push("Nearest: the label of most of the 20 nearest images.");
+  if (plane.beyond) parts.push(`${plane.beyond} far out, drawn on the rim.`);
+  $("about").textContent = parts.join(" ");
+}
+
+const waiting = new Map();
+function later(work, milliseconds) { // at most once in so many milliseconds, with what holds by then
+  if (waiting.has(work)) return;
+  waiting.set(work, setTimeout(() => { waiting.delete(work); work(); }, milliseconds));
+}
+
+function tell() {
+  const label = data.names.length ? `, nearest label ${data.names[labelAround(state.z)]}` : "";
+  $("live").textContent = tuple(state.z) + label;
+  $("image").setAttribute("aria-label", `Decoded at ${tuple(state.z)}`);
+}
+
+const hasAddress = location.protocol !== "about:"; // an iframe of a notebook has none of its own
+function keepAddress() {
+  if (hasAddress) history.replaceState(null, "", "#" + [state.plane.id, ...write(...state.z)].join(","));
+}
+
+function addressed() {
+  const [id, ...point] = location.hash.slice(1).split(",");
+  const plane = data.planes.find((each) => each.id === id), numbers = point.map(Number);
+  const whole = plane && point.length === plane.low.length && point.every((text) => text.trim()) && numbers.every(Number.isFinite);
+  return plane && [plane, whole ? numbers : undefined];
+}
+
+function onKey(event) {
+  const { side } = state.plane, step = side / (event.shiftKey ? 20 : 200);
+  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (moves[key]) moveInPlane(across(state.z) + step * moves[key][0], up(state.z) + step * moves[key][1]);
+  else if (key === "Home") moveTo(state.z.map(() => 0));
+  else if (key === "n") turn(1);
+  else if (key === "p") turn(-1);
+  else if (key === "d") drawAgain();
+  else return;
+  event.preventDefault();
+}
+
+let pressed = null;
+function onPointer(event) {
+  const box = $("over").getBoundingClientRect();
+  const at = [event.clientX - box.left, event.clientY - box.top];
+  if (event.type === "pointerdown" && event.isPrimary && event.button === 0) pressed = at;
+  const tapped = event.type === "pointerup" && pressed && Math.hypot(at[0] - pressed[0], at[1] - pressed[1]) < 8;
+  if (event.type === "pointerup") pressed = null;
+  const point = [view.fromX(at[0]), view.fromY(at[1])];
+  if (tapped) choose(nearestInPlane(...point));
+  else if (event.isPrimary && event.type !== "pointerup") moveInPlane(...point);
+}
+
+// Starting
+
+function build() {
+  $("legend").replaceChildren(...data.names.map((name, k) => {
+    const item = document.createElement("li"), dot = document.createElement("span");
+    dot.className = "dot";
+    dot.style.background = data.colors[k];
+    item.append(dot, name);
+    return item;
+  }));
+  for (const plane of data.planes) {
+    const label = document.createElement("label"), input = document.createElement("input");
+    Object.assign(input, { type: "radio", name: "plane", value: plane.id });
+    input.addEventListener("change", () => show(plane));
+    label.append(input, plane.name);
+    $("planes").append(label);
+  }
+  $("label-name").hidden = $("label").parentElement.hidden = !data.names.length;
+  $("planes").hidden = data.planes.length < 2;
+}
+
+function listen() {
+  const repaint = () => { paintUnder(); paintOver(); };
+  for (const type of ["pointerdown", "pointermove", "pointerup"]) $("over").addEventListener(type, onPointer);
+  $("over").addEventListener("pointercancel", () => { pressed = null; });
+  $("over").addEventListener("keydown", onKey);
+  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) $("paper").addEventListener(type, onPen);
+  const buttons = { previous: () => turn(-1), next: () => turn(1), clear, undo, again: drawAgain };
+  for (const [k, id] of ["across", "up"].entries()) $(id).addEventListener("change", () => swapAxis(k, Number($(id).value)));
+  $("arithmetic").addEventListener("toggle", sumUp);
+  for (const [id, press] of Object.entries(buttons)) $(id).addEventListener("click", press);
+  new ResizeObserver(repaint).observe($("stage"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  addEventListener("hashchange", () => { const place = addressed(); if (place) show(...place); });
+}
+
+document.querySelector("h1").textContent = document.title;
+build();
+data.originals = await pixelsOf(data.originals);
+data.planes.forEach(load);
+state.image = cut(data.originals, state.chosen);
+drawing.pixels = state.image.slice();
+show(...(addressed() || [data.planes[0]]));
+listen();
+Object.defineProperty(window, "latentPage", { value: Object.freeze({ encode, decode }) });

@@ -1,0 +1,283 @@
+// What the page is told, and the latent plane as it is painted.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const [height, width, channels = 1] = data.shape;
+const values = height * width * channels;
+const DRAWS = 8; // in a strip
+const NEIGHBOURS = 20; // whose most frequent label is said to be the nearest
+const RIM = { left: 52, right: 12, top: 14, bottom: 50 }; // both sums equal, so that the plane is a square
+// The point in the latent space, z, and what it decodes to, here; the dimensions across and up; the image, in
+// [0, 1], and what it encodes to.
+const state = { plane: null, z: [], axes: [], chosen: data.start, drawn: false, image: null, code: null, noise: [], here: null };
+const colorOf = (i) => data.colors[data.which[i]];
+const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
+const minus = (text) => text.replace(/-/g, "\u2212");
+
+// Loading
+
+async function pixelsOf(png) {
+  const image = new Image();
+  image.src = "data:image/png;base64," + png;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  return { rgba: context.getImageData(0, 0, canvas.width, canvas.height).data, width: canvas.width };
+}
+
+function cut({ rgba, width: stride }, index) {
+  const columns = stride / width, image = new Float32Array(values);
+  const top = Math.floor(index / columns) * height, left = (index % columns) * width;
+  let to = 0;
+  for (let v = 0; v < height; v++) for (let u = 0; u < width; u++)
+    for (let c = 0; c < channels; c++)
+      image[to++] = rgba[4 * ((top + v) * stride + left + u) + c] / 255;
+  return image;
+}
+
+function load(plane) {
+  const n = plane.low.length;
+  plane.points = Float32Array.from(new Uint16Array(bytesOf(plane.points).buffer),
+    (v, i) => plane.low[i % n] + plane.side * v / 65535);
+  plane.decimals = Math.max(2, 2 - Math.floor(Math.log10(plane.side)));
+  readNetwork(plane.encoder);
+  readNetwork(plane.decoder);
+}
+
+// Computing
+
+const decode = (z) => runNetwork(state.plane.decoder, Float32Array.from(z))[0];
+
+function encode(pixels) {
+  const [z_mean, z_log_sigma = null] = runNetwork(state.plane.encoder, Float32Array.from(pixels));
+  return { z_mean, z_log_sigma };
+}
+
+// Where a point of the latent space is in the plane. One dimension has no height: the points are spread.
+const across = (z) => z[state.axes[0]];
+const up = (z, i = 0) => (state.axes.length > 1 ? z[state.axes[1]] : state.plane.side * ((i * 0.618034 + 0.5) % 1 - 0.5));
+const latent = (i) => { const n = state.z.length; return state.plane.points.subarray(i * n, i * n + n); };
+const corner = () => [state.plane.low[state.axes[0]], state.axes.length > 1 ? state.plane.low[state.axes[1]] : -state.plane.side / 2];
+
+function nearestInPlane(x, y) { // of the images that can be chosen
+  let best = 0, least = Infinity;
+  data.chosen.forEach((i, k) => {
+    const distance = Math.hypot(across(latent(i)) - x, up(latent(i), i) - y);
+    if (distance < least) [best, least] = [k, distance];
+  });
+  return best;
+}
+
+function labelAround(z) { // the number of the label that most of the nearest images have
+  const { points } = state.plane, n = z.length, close = []; // [distance, image], the nearest first
+  for (let i = 0; i < data.which.length; i++) {
+    let distance = 0;
+    for (let d = 0; d < n; d++) distance += (points[i * n + d] - z[d]) ** 2;
+    if (close.length === NEIGHBOURS && distance >= close[NEIGHBOURS - 1][0]) continue;
+    const place = close.findIndex((other) => distance < other[0]);
+    close.splice(place < 0 ? close.length : place, 0, [distance, i]);
+    if (close.length > NEIGHBOURS) close.pop();
+  }
+  const votes = data.names.map(() => 0);
+  for (const [, i] of close) votes[data.which[i]]++;
+  return votes.indexOf(Math.max(...votes));
+}
+
+function fixed(number, digits) { // without a minus before zero
+  const text = number.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+const write = (...numbers) => numbers.map((n) => fixed(n, state.plane.decimals));
+const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
+const tuple = (numbers) => minus("(" + write(...numbers).join(", ") + ")");
+
+// Painting
+
+function paintImage(canvas, ...images) { // several stand in a row
+  const gap = 1, total = images.length * (width + gap) - gap;
+  if (canvas.width !== total || canvas.height !== height) [canvas.width, canvas.height] = [total, height];
+  const context = canvas.getContext("2d"), pixels = context.createImageData(width, height);
+  images.forEach((image, i) => {
+    for (let k = 0, to = 0; k < values; k += channels, to += 4) {
+      pixels.data[to] = 255 * image[k];
+      pixels.data[to + 1] = 255 * image[k + (channels > 1)];
+      pixels.data[to + 2] = 255 * image[k + 2 * (channels > 1)];
+      pixels.data[to + 3] = 255;
+    }
+    context.putImageData(pixels, i * (width + gap), 0);
+  });
+}
+
+let view;
+function measure() {
+  const { side } = state.plane, [left, bottom] = corner(), size = Math.max(120, $("stage").clientWidth); // 0 in a hidden frame
+  const scale = (size - RIM.left - RIM.right) / side, style = getComputedStyle(document.documentElement);
+  const inks = ["card", "ink", "soft", "line", "fine", "points"].map((ink) => [ink, style.getPropertyValue("--" + ink)]);
+  view = {
+    size, scale, ink: Object.fromEntries(inks),
+    toX: (x) => RIM.left + (x - left) * scale, toY: (y) => size - RIM.bottom - (y - bottom) * scale,
+    fromX: (x) => left + (x - RIM.left) / scale, fromY: (y) => bottom + (size - RIM.bottom - y) / scale,
+  };
+}
+
+function fresh(canvas) {
+  const pixels = Math.round(view.size * devicePixelRatio);
+  if (canvas.width !== pixels) canvas.width = canvas.height = pixels;
+  const context = canvas.getContext("2d");
+  context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  context.clearRect(0, 0, view.size, view.size);
+  return context;
+}
+
+function paintUnder() {
+  measure();
+  const context = fresh($("under")), { side, id } = state.plane, [left, bottom] = corner();
+  const [x0, y0, x1, y1] = [view.toX(left), view.toY(bottom), view.toX(left + side), view.toY(bottom + side)];
+  paintAxes(context, x0, y0, x1, y1);
+  context.save();
+  context.beginPath();
+  context.rect(x0 - 4, y1 - 4, x1 - x0 + 8, y0 - y1 + 8);
+  context.clip();
+  paintPoints(context);
+  if (id === "vae") paintPrior(context);
+  context.restore();
+}
+
+function paintAxes(context, x0, y0, x1, y1) {
+  const { side, axis } = state.plane, [left] = corner(), step = niceStep(side / 7);
+  const digits = digitsOf(step);
+  context.font = "13px system-ui, sans-serif";
+  context.lineWidth = 1;
+  context.strokeStyle = view.ink.fine;
+  context.fillStyle = view.ink.soft;
+  context.textAlign = "center";
+  for (let k = Math.ceil(left / step); k * step <= left + side; k++) {
+    line(context, view.toX(k * step), y0, view.toX(k * step), y1);
+    context.fillText(minus((k * step).toFixed(digits)), view.toX(k * step), y0 + 17);
+  }
+  if (state.axes.length > 1) paintUpwards(context, x0, y0, x1, y1, step);
+  context.strokeStyle = view.ink.line;
+  context.strokeRect(x0, y1, x1 - x0, y0 - y1);
+  context.fillStyle = view.ink.ink;
+  context.textAlign = "center";
+  context.fillText(`${axis}[${state.axes[0]}]`, (x0 + x1) / 2, y0 + 37);
+}
+
+function paintUpwards(context, x0, y0, x1, y1, step) {
+  const { side, axis } = state.plane, bottom = corner()[1], digits = digitsOf(step);
+  context.textAlign = "right";
+  for (let k = Math.ceil(bottom / step); k * step <= bottom + side; k++) {
+    line(context, x0, view.toY(k * step), x1, view.toY(k * step));
+    context.fillText(minus((k * step).toFixed(digits)), x0 - 7, view.toY(k * step) + 4);
+  }
+  context.save();
+  context.fillStyle = view.ink.ink;
+  context.textAlign = "center";
+  context.translate(13, (y0 + y1) / 2);
+  context.rotate(-Math.PI / 2);
+  context.fillText(`${axis}[${state.axes[1]}]`, 0, 0);
+  context.restore();
+}
+
+const digitsOf = (step) => Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+
+function niceStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= least);
+}
+
+function line(context, ...ends) {
+  context.beginPath();
+  context.moveTo(ends[0], ends[1]);
+  context.lineTo(ends[2], ends[3]);
+  context.stroke();
+}
+
+function paintPoints(context) {
+  const n = data.which.length;
+  const radius = (view.size / 640) * clamp(2 * Math.sqrt(3000 / n), 1.6, 3.5);
+  context.globalAlpha = Number(view.ink.points);
+  for (let i = 0; i < n; i++) {
+    context.fillStyle = colorOf(i);
+    context.beginPath();
+    context.arc(view.toX(across(latent(i))), view.toY(up(latent(i), i)), radius, 0, 7);
+    context.fill();
+  }
+  context.globalAlpha = 1;
+}
+
+function paintPrior(context) {
+  context.strokeStyle = view.ink.ink;
+  context.setLineDash([4, 4]);
+  if (state.axes.length < 2) {
+    for (const x of [-2, -1, 1, 2]) line(context, view.toX(x), RIM.top, view.toX(x), view.size - RIM.bottom);
+  } else for (const radius of [1, 2]) {
+    context.beginPath();
+    context.arc(view.toX(0), view.toY(0), radius * view.scale, 0, 7);
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+function medians() { // where the labels are written: on the first two axes so that they do not overlap
+  const { medians, centers, axes: [a, b] } = state.plane, [c, d] = state.axes;
+  return a === c && b === d ? medians : centers.slice(0, medians.length).map((center) => [center[c], center[d]]);
+}
+
+function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
+  context.save();
+  context.beginPath();
+  context.rect(RIM.left, RIM.top, view.size - RIM.left - RIM.right, view.size - RIM.top - RIM.bottom);
+  context.clip();
+  context.font = `bold ${view.size < 450 ? 14 : 18}px system-ui, sans-serif`;
+  Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
+  context.strokeStyle = view.ink.card;
+  context.fillStyle = view.ink.ink;
+  medians().forEach(([x, y], k) => {
+    context.strokeText(data.names[k], view.toX(x), view.toY(y));
+    context.fillText(data.names[k], view.toX(x), view.toY(y));
+  });
+  context.restore();
+}
+
+function paintOver() {
+  const context = fresh($("over")), x = view.toX(across(state.z)), y = view.toY(up(state.z));
+  outline(context, 1, () => { // the lines reach the axes, so that a finger does not hide where they cross
+    if (state.axes.length > 1) context.moveTo(RIM.left, y);
+    if (state.axes.length > 1) context.lineTo(view.size - RIM.right, y);
+    context.moveTo(x, RIM.top);
+    context.lineTo(x, view.size - RIM.bottom);
+  });
+  paintChosen(context);
+  paintNames(context);
+}
+
+function outline(context, thickness, shape) { // with a rim of the other tone, so that it shows on any color
+  for (const [lineWidth, strokeStyle] of [[thickness + 2, view.ink.card], [thickness, view.ink.ink]]) {
+    context.beginPath();
+    shape();
+    Object.assign(context, { lineWidth, strokeStyle });
+    context.stroke();
+  }
+}
+
+function paintChosen(context) {
+  const { z_mean, z_log_sigma } = state.code, { side } = state.plane, [left, bottom] = corner();
+  const x = view.toX(clamp(across(z_mean), left, left + side)), y = view.toY(clamp(up(z_mean), bottom, bottom + side));
+  context.save();
+  context.beginPath();
+  context.rect(RIM.left, RIM.top, view.size - RIM.left - RIM.right, view.size - RIM.top - RIM.bottom);
+  context.clip();
+  if (z_log_sigma) {
+    const [wide, high = 0.02 * side] = state.axes.map((d) => Math.exp(z_log_sigma[d]));
+    outline(context, 2, () => context.ellipse(x, y, wide * view.scale, high * view.scale, 0, 0, 7));
+  }
+  outline(context, 2, () => context.arc(x, y, 2.5, 0, 7));
+  context.restore();
+  context.fillStyle = state.drawn ? view.ink.card : colorOf(data.chosen[state.chosen]);
+  context.beginPath();
+  context.arc(x, y, 2.5, 0, 7);
+  context.fill();
+}
