@@ -201,7 +201,7 @@ def test_convolutional_networks_color_and_three_dimensions(folder, tmp_path):
         "train", "--data", folder, "--size", "9x12", "--color", "rgb", "--epochs", 2, *options, "--out", run
     )
     assert re.search(r"reconstruction \S+ \+ 0.5 x KL", out)
-    assert out.endswith(f"Next: vae generate {run}\n")
+    assert out.endswith(f"Next: vae generate {run}\n      vae explore {run}\n")
     model = vae.load_model(run / "model.keras")
     assert (model.encoder.input_shape, model.beta, model.reconstruction) == (
         (None, 9, 12, 3),
@@ -213,7 +213,15 @@ def test_convolutional_networks_color_and_three_dimensions(folder, tmp_path):
     assert names == {"loss.png", "reconstructions.png", "generated.png", "latent_space.png"}
     assert pixels_of(run / "figures" / "generated.png").shape[2:] == (3,)
     assert len(rows_of(run)) == 2
-    assert "RUN must have --latent-dim 2 to be explored" in fail("explore", run)
+    succeed("explore", run)
+    assert (run / "latent.html").stat().st_size > 10_000
+
+
+def test_a_run_of_too_many_dimensions_cannot_be_explored(tmp_path):
+    run = tmp_path / "run"
+    out = succeed(*TRAIN, "--latent-dim", 33, "--out", run)
+    assert "vae explore" not in out
+    assert "at most 32 latent dimensions" in fail("explore", run)
 
 
 def test_skipped_files_are_a_warning_without_a_traceback(folder, tmp_path):

@@ -172,11 +172,9 @@ def generate(run: RunFolder, n: int, seed: int | None, out: Path | None) -> None
 def explore(run: RunFolder, data: str | None, out: Path | None) -> None:
     """Write the latent page: one HTML file in which the latent plane can be walked, in any browser.
 
-    It shows the test images of the data. The run must have a latent space of 2 dimensions.
+    It shows the test images of the data. The run must have a latent space of at most 32 dimensions.
     """
     target, (shape, source, options) = _target(out, run.path / "latent.html"), run.read_settings()
-    if options["latent_dim"] != 2:
-        raise ValueError(f"RUN must have --latent-dim 2 to be explored; {run} has {options['latent_dim']}.")
     model = vae.load_model(run.model)
     images = _load(data or source, shape[:2], "rgb" if shape[2:] else "grayscale", options["seed"])
     labels = _names_of_labels(images)
@@ -261,7 +259,7 @@ def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) ->
     terms = f"reconstruction {loss['reconstruction_loss']:.2f} + {weight}KL {loss['kl_loss']:.2f}"
     click.echo(f"Test loss {loss['loss']:.2f} nats an image ({terms}), after {seconds:.0f} s.")
     click.echo(f"In {run}: model.keras, history.csv, settings.json and figures/.\nNext: vae generate {name}")
-    if options["latent_dim"] == 2:
+    if options["latent_dim"] <= 32:  # the most that a page takes
         click.echo(f"      vae explore {name}")
 
 
