@@ -1,30 +1,12 @@
 """A page in a real browser: opened, read, and held to asking for nothing and complaining of nothing."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import pytest
 
 PLANE = "#over"
-
-
-@contextmanager
-def launched() -> Iterator:
-    """A browser; skips where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no Chromium and no Chrome is installed")
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
-        yield browser
-        browser.close()
 
 
 @contextmanager

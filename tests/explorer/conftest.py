@@ -4,16 +4,10 @@ from types import SimpleNamespace
 
 import keras
 import pytest
-from explorer.browsing import launched, opened
+from explorer.browsing import opened
 
 import vae
 from vae.explorer import explore
-
-
-@pytest.fixture(scope="package")
-def browser():
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="package")
