@@ -82,9 +82,9 @@ class TitleAndContents(Preprocessor):
     """Find the title, and the sections unless the notebook lists them itself."""
 
     def preprocess(self, nb, resources):
-        titles = [text for *_, text in headings(nb)]
-        nb.metadata.setdefault("title", titles[0] if titles else resources["metadata"]["name"])
-        sections = [(anchor, text) for _, anchor, text in sections_of(nb) if anchor]
+        found = list(headings(nb))
+        nb.metadata.setdefault("title", found[0][3] if found else resources["metadata"]["name"])
+        sections = [(anchor, text) for _, level, anchor, text in found if level == 2 and anchor]
         texts = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
         links = max((text.count("](#") + text.count("](<#") for text in texts), default=0)
         resources["contents"] = sections if links < max(2, len(sections) / 2) else []

@@ -251,16 +251,20 @@ def parameters(notebook):
     return cell
 
 
-def test_the_notebook_runs_without_network_on_the_embedded_digits(tmp_path, monkeypatch):
+def executed(path, settings, tmp_path, monkeypatch):
+    """Run a notebook with other settings, in an empty home; return it as it then is."""
     papermill = pytest.importorskip("papermill")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("VAE_DATA_DIR", raising=False)
+    assert all(f"{name} =" in parameters(read(path)).source for name in settings)
     result = tmp_path / "run.ipynb"
-    settings = {"DATASET": "digits", "EPOCHS": 1}
-    assert all(f"{name} =" in parameters(read()).source for name in settings)
-    papermill.execute_notebook(TUTORIAL, result, settings, cwd=tmp_path, progress_bar=False)
-    notebook = read(result)
-    check_outputs(notebook)
+    papermill.execute_notebook(path, result, settings, cwd=tmp_path, progress_bar=False)
+    check_outputs(read(result))
+    return read(result)
+
+
+def test_the_notebook_runs_without_network_on_the_embedded_digits(tmp_path, monkeypatch):
+    notebook = executed(TUTORIAL, {"DATASET": "digits", "EPOCHS": 1}, tmp_path, monkeypatch)
     assert "from scikit-learn, as asked" in text_of(notebook)
     pages = sorted(path.name for path in (tmp_path / "interactive").glob("*.html"))
     assert pages == [
@@ -270,31 +274,20 @@ def test_the_notebook_runs_without_network_on_the_embedded_digits(tmp_path, monk
 
 
 def test_the_second_notebook_runs_on_a_folder_of_ones_own(tmp_path, monkeypatch):
-    papermill = pytest.importorskip("papermill")
-    monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(40):
         noise = np.random.default_rng(i).integers(0, 256, (30, 20 + i, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{i}.png")
-    result = tmp_path / "run.ipynb"
     settings = {"FOLDER": str(folder), "SIZE": [18, 12], "COLOR": "rgb", "EPOCHS": 1}
-    assert all(f"{name} =" in parameters(read(OWN_IMAGES)).source for name in settings)
-    papermill.execute_notebook(OWN_IMAGES, result, settings, cwd=tmp_path, progress_bar=False)
-    check_outputs(read(result))
-    assert "32 training and 8 test images of 18 x 12 x 3" in text_of(read(result))
+    notebook = executed(OWN_IMAGES, settings, tmp_path, monkeypatch)
+    assert "32 training and 8 test images of 18 x 12 x 3" in text_of(notebook)
     assert (tmp_path / "interactive" / "own_images.html").stat().st_size > 10_000
 
 
 def test_the_solutions_run_without_network_on_the_embedded_digits(tmp_path, monkeypatch):
-    papermill = pytest.importorskip("papermill")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("VAE_DATA_DIR", raising=False)
-    result = tmp_path / "run.ipynb"
-    settings = {"DATASET": "digits", "EPOCHS": 1}
-    papermill.execute_notebook(SOLUTIONS, result, settings, cwd=tmp_path, progress_bar=False)
-    check_outputs(read(result))
-    compiled, eager = re.findall(r"NumPyNoise, .*: the same noise twice: (\w+)", text_of(read(result)))
+    notebook = executed(SOLUTIONS, {"DATASET": "digits", "EPOCHS": 1}, tmp_path, monkeypatch)
+    compiled, eager = re.findall(r"NumPyNoise, .*: the same noise twice: (\w+)", text_of(notebook))
     assert (compiled, eager) == ("True", "False")
 
 

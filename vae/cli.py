@@ -236,6 +236,8 @@ def _build(image_shape: tuple[int, ...], options: dict[str, Any]) -> Any:
 
 def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) -> None:
     """Train, and write everything into the folder of the run, its settings last."""
+    from vae.explorer.page import MOST_DIMENSIONS
+
     started, clock, device = datetime.now().astimezone(), time.perf_counter(), vae.describe_device()
     click.echo(device)
     run.figures.mkdir(parents=True, exist_ok=True)
@@ -259,7 +261,7 @@ def _make_run(run: RunFolder, model: Any, data: Any, options: dict[str, Any]) ->
     terms = f"reconstruction {loss['reconstruction_loss']:.2f} + {weight}KL {loss['kl_loss']:.2f}"
     click.echo(f"Test loss {loss['loss']:.2f} nats an image ({terms}), after {seconds:.0f} s.")
     click.echo(f"In {run}: model.keras, history.csv, settings.json and figures/.\nNext: vae generate {name}")
-    if options["latent_dim"] <= 32:  # the most that a page takes
+    if options["latent_dim"] <= MOST_DIMENSIONS:
         click.echo(f"      vae explore {name}")
 
 

@@ -4,25 +4,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from figures.clouds import cloud, dots
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 import vae
 from vae.figures.classes import choose_view, group_points, name_places
 from vae.figures.shared import COLORS
-
-
-def cloud(n=300, latent_dim=2, classes=10):
-    rng = np.random.default_rng(0)
-    labels = np.arange(n) % classes
-    scale = np.linspace(3, 1, latent_dim)
-    return (rng.normal(size=(n, latent_dim)) * scale + labels[:, None]).astype("float32"), labels
-
-
-def dots(figure):
-    """The traces of points, without those of names."""
-    return [trace for trace in figure.data if trace.mode == "markers"]
-
 
 # Names, and the view
 

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
+from figures.clouds import cloud, dots
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_hex
@@ -28,22 +29,10 @@ def leaves_the_plotting_libraries_alone():
     assert plt.get_fignums() == []
 
 
-def cloud(n=300, latent_dim=2, classes=10):
-    rng = np.random.default_rng(0)
-    labels = np.arange(n) % classes
-    scale = np.linspace(3, 1, latent_dim)
-    return (rng.normal(size=(n, latent_dim)) * scale + labels[:, None]).astype("float32"), labels
-
-
 def scatters(ax):
     return [
         (c.get_label(), np.asarray(c.get_offsets()), to_hex(c.get_facecolor()[0])) for c in ax.collections
     ]
-
-
-def dots(figure):
-    """The traces of points, without those of names."""
-    return [trace for trace in figure.data if trace.mode == "markers"]
 
 
 def names_in(figure):

@@ -21,13 +21,15 @@ function moveInPlane(x, y) {
   moveTo(z);
 }
 
-function showLabel(element, label, before = "") {
-  element.replaceChildren();
-  if (!data.names.length) return;
+function nameWithDot(label, before = "") {
   const dot = document.createElement("span");
   dot.className = "dot";
   dot.style.background = data.colors[label];
-  element.append(dot, before + data.names[label]);
+  return [dot, before + data.names[label]];
+}
+
+function showLabel(element, label, before) {
+  element.replaceChildren(...(data.names.length ? nameWithDot(label, before) : []));
 }
 
 function choose(index, move = true) {
@@ -75,6 +77,7 @@ function drawAgain() {
 }
 
 function resample() { // the noise stays, so that only the image changes what is seen
+  clearTimeout(quiet); // what was put off is done here
   const { z_mean, z_log_sigma } = state.code;
   $("draws").hidden = !z_log_sigma;
   if (!z_log_sigma) return;
@@ -230,11 +233,9 @@ function onPointer(event) {
 // Starting
 
 function build() {
-  $("legend").replaceChildren(...data.names.map((name, k) => {
-    const item = document.createElement("li"), dot = document.createElement("span");
-    dot.className = "dot";
-    dot.style.background = data.colors[k];
-    item.append(dot, name);
+  $("legend").replaceChildren(...data.names.map((_, k) => {
+    const item = document.createElement("li");
+    item.append(...nameWithDot(k));
     return item;
   }));
   for (const plane of data.planes) {

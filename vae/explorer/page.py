@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vae._checks import Images, Labels, check_images, check_instance, check_points
+from vae._checks import Images, Labels, check_images, check_instance
 from vae.data import to_uint8
 from vae.explorer.networks import write_networks
 from vae.figures.classes import Classes, Group, View, name_places, sort_labels
+from vae.figures.latent import encode_rows
 from vae.figures.shared import COLORS, check_file, to_base64, to_mosaic, to_pictures, to_png
 from vae.files.atomic import write_whole
 from vae.model import VAE, Autoencoder
@@ -34,7 +35,7 @@ _ORIGINAL_VALUES = 1_000_000  # likewise; photographs compress far less than dig
 _LONGEST_NAME = 4  # of labels written into the plane; longer ones would cover it
 _NEIGHBOURS = 20  # of an image in the plane, that tell whether its label is at home there
 _PRIOR_REACH = 2.5  # sigmas of N(0, I) that the VAE's plane shows at least
-_MOST_DIMENSIONS = 32  # of a latent space; more sliders would be no help
+MOST_DIMENSIONS = 32  # of a latent space; more sliders would be no help
 _SCRIPTS = ("networks.js", "plane.js", "drawing.js", "page.js")  # in the order in which the page runs them
 
 
@@ -151,19 +152,13 @@ def explore(
 
 def _encode(argument: str, model: Any, images: np.ndarray) -> np.ndarray:
     """Return the points of images in a model's latent space, (images, latent_dim)."""
-    latent_dim, wanted = model.decoder.input_shape[-1], math.prod(model.encoder.input_shape[1:])
-    if latent_dim > _MOST_DIMENSIONS:
+    latent_dim = model.decoder.input_shape[-1]
+    if latent_dim > MOST_DIMENSIONS:
         raise ValueError(
-            f"{argument} must have at most {_MOST_DIMENSIONS} latent dimensions to be explored; "
+            f"{argument} must have at most {MOST_DIMENSIONS} latent dimensions to be explored; "
             f"got {latent_dim}."
         )
-    if wanted != images[0].size:
-        got = f"{images[0].size} values, as images are"
-        one = " For one image, pass images[None]." if images.size == wanted else ""
-        raise ValueError(f"{argument} must take images of {got}; it takes {wanted}.{one}")
-    codes = model.encode(images)
-    codes = np.hstack([codes[0], np.exp(codes[1])]) if isinstance(model, VAE) else codes
-    return check_points(f"what {argument} encodes", codes)[:, :latent_dim]
+    return encode_rows(argument, model, images)[:, :latent_dim]
 
 
 def _decode(argument: str, model: Any, points: np.ndarray) -> np.ndarray:

@@ -226,11 +226,15 @@ function medians() { // where the labels are written: on the first two axes so t
   return a === c && b === d ? medians : centers.slice(0, medians.length).map((center) => [center[c], center[d]]);
 }
 
-function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
+function clipToPlane(context) { // until the context is restored
   context.save();
   context.beginPath();
   context.rect(RIM.left, RIM.top, view.size - RIM.left - RIM.right, view.size - RIM.top - RIM.bottom);
   context.clip();
+}
+
+function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
+  clipToPlane(context);
   context.font = `bold ${view.size < 450 ? 14 : 18}px system-ui, sans-serif`;
   Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
   context.strokeStyle = view.ink.card;
@@ -266,10 +270,7 @@ function outline(context, thickness, shape) { // with a rim of the other tone, s
 function paintChosen(context) {
   const { z_mean, z_log_sigma } = state.code, { side } = state.plane, [left, bottom] = corner();
   const x = view.toX(clamp(across(z_mean), left, left + side)), y = view.toY(clamp(up(z_mean), bottom, bottom + side));
-  context.save();
-  context.beginPath();
-  context.rect(RIM.left, RIM.top, view.size - RIM.left - RIM.right, view.size - RIM.top - RIM.bottom);
-  context.clip();
+  clipToPlane(context);
   if (z_log_sigma) {
     const [wide, high = 0.02 * side] = state.axes.map((d) => Math.exp(z_log_sigma[d]));
     outline(context, 2, () => context.ellipse(x, y, wide * view.scale, high * view.scale, 0, 0, 7));

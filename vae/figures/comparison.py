@@ -67,7 +67,8 @@ def plot_comparison(
         draw_points(above, groups, size=5)
         above.set(title=name, xlim=view.x, ylim=view.y, xlabel="z_mean[0]", ylabel="z_mean[1]")
         above.set_aspect("equal", adjustable="box")
-        above.locator_params(nbins=5)
+        above.locator_params(nbins=4)
+        above.locator_params(axis="x", nbins=3)  # wide numbers run together
         mosaic = to_mosaic(clip_pictures("decoded images", model.decode(points), image_shape), n)
         draw_picture(below, mosaic, extent=(-_LIMIT, _LIMIT) * 2, aspect="equal")
         below.set(xlabel="z[0]", ylabel="z[1]")

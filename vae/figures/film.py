@@ -17,6 +17,7 @@ from vae.figures.classes import Group, draw_legend, draw_points, group_points, t
 from vae.figures.picture import new_picture
 from vae.figures.shared import draw_picture, to_base64, to_mosaic, to_pictures
 
+_TITLE = "The latent plane in training"
 _MILLISECONDS = 400  # a frame
 _STILLS = (0, 1, 3)  # epochs that the static twin shows, and the last: most happens early
 _WIDTH, _HEIGHT = 800, 560  # pixels, of a notebook's cell
@@ -72,7 +73,7 @@ def _state(film: TrainingFilm, i: int) -> str:
 
 
 def _title(film: TrainingFilm, i: int) -> dict[str, Any]:
-    return {"text": "The latent plane in training", "subtitle": {"text": _state(film, i)}}
+    return {"text": _TITLE, "subtitle": {"text": _state(film, i)}}
 
 
 def _draw_film(
@@ -176,6 +177,7 @@ def _draw_stills(
 ) -> Figure:
     chosen = _choose(film.epochs)
     figure = new_picture(figsize=(_WIDTH / 100, _HEIGHT / 100), layout="compressed")  # no gap between rows
+    figure.suptitle(_TITLE, size=12)
     states = "; ".join(_state(film, i) for i in chosen)
     figure.alt = (
         f"The latent plane of {len(film.x):,} images and the decoded grid of {film.n} by {film.n} points "

@@ -163,14 +163,20 @@ def plot_latent_intuition(
 
 def encode_in_plane(name: str, model: Autoencoder | VAE, images: np.ndarray) -> np.ndarray:
     """Return a row an image: its point in the latent plane, and of a VAE also its sigma."""
-    latent_dim, wanted = model.decoder.input_shape[-1], math.prod(model.encoder.input_shape[1:])
+    latent_dim = model.decoder.input_shape[-1]
     if latent_dim != 2:
         raise ValueError(f"{name} must have 2 latent dimensions to be drawn in a plane; got {latent_dim}.")
+    return encode_rows(name, model, images)
+
+
+def encode_rows(name: str, model: Autoencoder | VAE, images: np.ndarray) -> np.ndarray:
+    """Return a row an image: its point in the latent space, and of a VAE behind it its sigma."""
+    wanted = math.prod(model.encoder.input_shape[1:])
     if wanted != images[0].size:
         got = f"{images[0].size} values, as images are"
         one = " For one image, pass images[None]." if images.size == wanted else ""
         raise ValueError(f"{name} must take images of {got}; it takes {wanted}.{one}")
-    rows = model.encode(images)  # (images, 2), of a VAE z_mean and z_log_sigma
+    rows = model.encode(images)  # (images, latent_dim), of a VAE z_mean and z_log_sigma
     rows = np.hstack([rows[0], np.exp(rows[1])]) if isinstance(model, VAE) else rows
     return check_points(f"what {name} encodes", rows)
 
