@@ -345,6 +345,13 @@ def test_from_left_to_right_it_is_the_same_model_on_its_side(pair):
     assert places["Z-Mean"][1] < places["Z-Log-Sigma"][1]  # from the top, as in SVG
 
 
+@pytest.mark.parametrize(("rankdir", "axis"), [("TB", 0), ("LR", 1)])
+def test_z_mean_stands_before_z_log_sigma_in_a_frame_and_without(encoder, pair, rankdir, axis):
+    for model in (encoder, pair):
+        places = centres(plot_model(model, rankdir=rankdir).svg)
+        assert places["Z-Mean"][axis] < places["Z-Log-Sigma"][axis]
+
+
 def test_from_left_to_right_names_stay_readable_at_1000_pixels():
     model = vae.VAE(vae.build_encoder(), vae.build_decoder())
     diagram = plot_model(model, rankdir="LR")

@@ -169,7 +169,7 @@ def _dress(graph: Any, operations: dict[str, Any], narrow: bool) -> None:
             margin = "0.06,0.06" if narrow else "0.2,0.08"
             _set(node, shape="box", style="rounded,filled", color=GREY, fillcolor=fill, margin=margin)
             _set(node, fontname=FONT, label=_label(operation, narrow), width="0")
-    _centre_forks(graph, narrow)
+    _centre_forks(graph, narrow and not isinstance(graph, pydot.Dot))
     for edge in graph.get_edges():
         _set(edge, color=GREY, penwidth="1.2", arrowsize="0.7")
     for frame in graph.get_subgraphs():
@@ -184,7 +184,7 @@ def _set(element: Any, **attributes: str) -> None:
         element.set(name, value)
 
 
-def _centre_forks(graph: Any, from_left: bool) -> None:
+def _centre_forks(graph: Any, upside_down: bool) -> None:
     """Put a layer that joins two sides, as z joins Z-Mean and Z-Log-Sigma, midway behind their origin."""
     parents: dict[str, list[str]] = {}
     for edge in graph.get_edges():
@@ -192,8 +192,8 @@ def _centre_forks(graph: Any, from_left: bool) -> None:
     for joint, sides in parents.items():
         origins = [parents.get(side, []) for side in sides]
         if len(sides) == 2 and len(origins[0]) == 1 and origins[0] == origins[1]:
-            # From left to right, Graphviz draws the first one lowest.
-            origin, last = origins[0][0], sides[0] if from_left else sides[1]
+            # From left to right, Graphviz draws the first side lowest in a frame, and highest without one.
+            origin, last = origins[0][0], sides[0] if upside_down else sides[1]
             graph.del_edge(origin, last)
             # To Graphviz every place between the sides is as good: an unseen edge down the middle decides.
             graph.add_edge(pydot.Edge(origin, joint, style="invis"))
