@@ -144,6 +144,22 @@ def test_the_arithmetic_of_an_autoencoder_has_no_kl(tab, made):
     assert "no KL" in tab.inner_text("#lines")
 
 
+def test_labels_are_written_on_the_first_axes_alone(browser, tmp_path):
+    _, _, url, _ = written(tmp_path, 3, np.arange(30) % 2)
+    with opened(browser, url) as tab:
+        tab.evaluate("""() => {
+            window.written = 0;
+            CanvasRenderingContext2D.prototype.strokeText = () => { written++; };
+        }""")
+        across, sliders = tab.input_value("#across"), "inputs => inputs[0].name"
+        for axis, expected in ((across, 2), (tab.eval_on_selector_all("#sliders input", sliders), 0)):
+            tab.select_option("#across", axis)
+            tab.evaluate("written = 0")
+            tab.focus(PLANE)
+            tab.keyboard.press("ArrowRight")
+            assert tab.evaluate("written") == expected
+
+
 def test_the_models_may_differ_in_size(browser, tmp_path):
     autoencoder = vae.build_autoencoder(36, (8,), 4)
     _, images, url, _ = written(tmp_path, 1, autoencoder=autoencoder)

@@ -42,6 +42,7 @@ def check_look(tab, model):
 
 def test_a_drawing_is_encoded_live_and_said_to_be_one(tab, made):
     check_look(tab, made.model)
+    assert tab.inner_text("#error-name") == "error (nats)"
     tab.click("#clear")
     assert (shown(tab, "#paper") == 0).all()
     draw(tab, THREE)
@@ -175,6 +176,26 @@ def test_both_terms_of_every_loss(loss, beta, browser, digits, tmp_path):
     explore(model, digits.x_test[:50], path=tmp_path / "latent.html")
     with opened(browser, (tmp_path / "latent.html").as_uri()) as tab:
         check_look(tab, model)
+
+
+def one_norm(x, y):
+    return keras.ops.sum(keras.ops.abs(x - y), axis=-1)
+
+
+def test_a_loss_of_ones_own_is_not_passed_off_as_the_squared_error(browser, digits, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = vae.VAE(vae.build_encoder(seed=1), vae.build_decoder(), reconstruction=one_norm)
+    explore(model, digits.x_test[:50], path=tmp_path / "latent.html")
+    with opened(browser, (tmp_path / "latent.html").as_uri()) as tab:
+        assert tab.inner_text("#error-name") == "squared error"
+        x = shown(tab, "#original").astype(np.float32)[None] / 255
+        error = ((x - model.reconstruct(x)) ** 2).sum()
+        np.testing.assert_allclose(numbers(tab, "#error"), error, rtol=0.01)
+        tab.click("summary")
+        tab.wait_for_selector("#table td")
+        lines = tab.inner_text("#lines").splitlines()
+        assert "a function of your own, not in the page" in lines[1]
+        assert [line.split(" = ")[0] for line in lines] == ["z", "reconstruction error", "KL divergence"]
 
 
 def test_replayed_strokes_lie_where_their_images_do(browser, mnist, tmp_path):

@@ -101,8 +101,8 @@ def test_numbers_are_those_of_the_model(page, vae_model, images):
     assert data["which"] == (np.arange(16) % 3).tolist()
     assert data["names"] == ["0", "1", "2"]
     assert data["colors"] == list(COLORS[:3])
-    np.testing.assert_allclose(plane["medians"][1], np.median(z_mean[1::3], axis=0), atol=0.1 * side)
-    gaps = [np.subtract(plane["medians"][i], plane["medians"][j]) for i, j in ((0, 1), (1, 2), (2, 0))]
+    np.testing.assert_allclose(plane["places"][1], np.median(z_mean[1::3], axis=0), atol=0.1 * side)
+    gaps = [np.subtract(plane["places"][i], plane["places"][j]) for i, j in ((0, 1), (1, 2), (2, 0))]
     assert all(np.abs(gap).max() > 0.03 * side for gap in gaps)  # no name covers another
 
 
@@ -172,7 +172,7 @@ def test_the_autoencoder_has_a_plane_of_its_own(vae_model, images, target):
     content = explore(vae_model, images.reshape(-1, 28, 28), autoencoder=autoencoder, path=target).content
     first, second = data_of(content)["planes"]
     assert (first["id"], second["id"]) == ("vae", "autoencoder")
-    assert [len(plane["encoder"]["heads"]) for plane in (first, second)] == [2, 1]
+    assert [len(plane["encoder"]["results"]) for plane in (first, second)] == [2, 1]
     assert first["low"] != second["low"]
 
 
@@ -201,7 +201,7 @@ def test_labels_may_be_strings_and_hostile(small, target):
     labels = [HOSTILE, "b", "a", "é"] * 4
     content = explore(*small, labels, path=target, title=HOSTILE).content
     assert data_of(content)["names"] == sorted(set(labels))
-    assert data_of(content)["planes"][0]["medians"] == []  # too long to be written into the plane
+    assert data_of(content)["planes"][0]["places"] == []  # too long to be written into the plane
     assert html.unescape(re.findall("<title>(.*?)</title>", content)[0]) == HOSTILE
     assert "alert(1)</script>" not in content
     assert "<img" not in content
@@ -210,7 +210,7 @@ def test_labels_may_be_strings_and_hostile(small, target):
 
 def test_without_labels_there_is_no_legend(small, target):
     data = data_of(explore(*small, path=target).content)
-    assert data["names"] == data["planes"][0]["medians"] == []
+    assert data["names"] == data["planes"][0]["places"] == []
     assert data["colors"] == [COLORS[0]]
 
 
@@ -311,8 +311,8 @@ def test_a_model_that_diverged_is_refused(images, target):
     with pytest.raises(ValueError, match="what model encodes must hold finite"):
         explore(model, images[:, :4], path=target)
     model = Encodes(np.zeros((16, 2)))
-    model.decode = lambda z: np.full((len(z), 4), np.nan)
-    with pytest.raises(ValueError, match="model must decode to finite values"):
+    model.decoder.set_weights([np.full_like(weights, np.nan) for weights in model.decoder.get_weights()])
+    with pytest.raises(ValueError, match="model's decoder must give finite values; got NaN"):
         explore(model, images[:, :4], path=target)
     assert not target.exists()
 

@@ -3,7 +3,6 @@
 const INK = data.paper > 0.5 ? 0 : 1;
 const BRUSH = 1.3 * Math.max(height, width) / 28; // radius, in pixels
 const FITTED = 20; // pixels of MNIST's 28 into which its digits were fitted
-const MOST_UNDONE = 100;
 // Each step before the last, for undo: the pixels as drawn, and of which image they are.
 const drawing = { pixels: null, steps: [], last: null };
 
@@ -48,7 +47,7 @@ function blend(pixels, x, y) { // the four pixels around a place; outside all is
 
 function keepStep() {
   drawing.steps.push({ pixels: drawing.pixels.slice(), drawn: state.drawn, chosen: state.chosen });
-  if (drawing.steps.length > MOST_UNDONE) drawing.steps.shift();
+  if (drawing.steps.length > 100) drawing.steps.shift();
 }
 
 function useDrawing() { // after each change of the drawing

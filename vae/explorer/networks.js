@@ -2,9 +2,7 @@
 
 // Activations, by their names in Keras
 
-const SELU = { scale: 1.0507009873554805, alpha: 1.6732632423543772 };
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-const elu = (x) => (x > 0 ? x : Math.expm1(x));
 
 function erf(x) { // Abramowitz & Stegun 7.1.26, to 1.5e-7
   const t = 1 / (1 + 0.3275911 * Math.abs(x));
@@ -16,8 +14,8 @@ const ACTIVATIONS = {
   linear: null,
   relu: (x) => Math.max(x, 0),
   leaky_relu: (x) => (x > 0 ? x : 0.2 * x),
-  elu,
-  selu: (x) => SELU.scale * (x > 0 ? x : SELU.alpha * Math.expm1(x)),
+  elu: (x) => (x > 0 ? x : Math.expm1(x)),
+  selu: (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),
   silu: (x) => x * sigmoid(x),
   gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
   tanh: Math.tanh,
@@ -79,42 +77,28 @@ const LAYERS = {
   Cropping2D: (layer, input) => pick(layer, input, (i) => i + layer.before[0], (j) => j + layer.before[1]),
 };
 
-function runLayers(layers, input) {
+function runNetwork({ layers, results }, input) { // gives an array for each output
+  const all = [input];
   for (const layer of layers) {
-    input = LAYERS[layer.kind](layer, input);
-    const activate = ACTIVATIONS[layer.activation];
-    if (activate) for (let i = 0; i < input.length; i++) input[i] = activate(input[i]);
+    const output = LAYERS[layer.kind](layer, all[layer.takes]), activate = ACTIVATIONS[layer.activation];
+    if (activate) for (let i = 0; i < output.length; i++) output[i] = activate(output[i]);
+    all.push(output);
   }
-  return input;
-}
-
-function runNetwork({ trunk, heads }, input) { // one array for each head
-  const shared = runLayers(trunk, input);
-  return heads.map((head) => runLayers(head, shared));
+  return results.map((i) => all[i]);
 }
 
 // The loss, in nats: names and formulas of `losses.py`
 
-function reconstructionLoss(x, y) {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += (x[i] - y[i]) ** 2;
-  return sum;
-}
-
-function bernoulliLoss(x, y) {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) {
-    const p = Math.min(1 - 1e-7, Math.max(1e-7, y[i]));
-    sum -= x[i] * Math.log(p) + (1 - x[i]) * Math.log(1 - p);
-  }
-  return sum;
-}
+const sumOver = (x, term) => x.reduce((sum, v, i) => sum + term(v, i), 0);
+const logOf = (p) => Math.log(Math.max(p, 1e-7));
+const squaredError = (x, y) => sumOver(x, (v, i) => (v - y[i]) ** 2);
 
 const LOSSES = {
-  mse: reconstructionLoss,
-  bernoulli: bernoulliLoss,
+  mse: squaredError,
+  bernoulli: (x, y) => -sumOver(x, (v, i) => v * logOf(y[i]) + (1 - v) * logOf(1 - y[i])),
   gaussian: (x, y, logSigma) =>
-    0.5 * reconstructionLoss(x, y) * Math.exp(-2 * logSigma) + x.length * (logSigma + 0.5 * Math.log(2 * Math.PI)),
+    0.5 * squaredError(x, y) * Math.exp(-2 * logSigma) + x.length * (logSigma + 0.5 * Math.log(2 * Math.PI)),
+  own: squaredError, // a function of the user's is not in the page
 };
 
 // Of each dimension; their sum is the KL divergence.
@@ -133,7 +117,7 @@ function readNetwork(network) { // gives each layer its weights
   const { buffer } = bytesOf(network.weights);
   const all = network.bits === 16 ? Float32Array.from(new Uint16Array(buffer), fromHalf) : new Float32Array(buffer);
   let at = 0;
-  for (const layer of [...network.trunk, ...network.heads.flat()]) {
+  for (const layer of network.layers) {
     if (!layer.activation) continue;
     const n = layer.output.at(-1), inputs = layer.kind === "Dense" ? layer.input[0] : layer.input[2] * layer.size[0] * layer.size[1];
     layer.kernel = all.subarray(at, at + inputs * n);

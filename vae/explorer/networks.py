@@ -1,12 +1,11 @@
 """A model's networks as the latent-space page carries them, for `networks.js` to run.
 
-A network is a chain of layers, the trunk, and the heads that follow it: of a VAE's encoder z_mean and
-z_log_sigma. The page works on flat arrays, row by row, channels last, so `Reshape` and `Flatten` change
-nothing there and are left out. All weights of a network are one text: base64 of IEEE half floats, which
-every browser can be told to read. Never bfloat16: with 8 bits a weight MNIST's digits come out visibly wrong.
+A network is a list of layers; each says which result it takes: 0 is the network's input, 1 the first layer's
+output. The page works on flat arrays, row by row, channels last, so `Reshape` and `Flatten` change nothing
+there and are left out. All weights of a network are one text: base64 of IEEE half floats, which every
+browser can be told to read. Never bfloat16: with 8 bits a weight MNIST's digits come out visibly wrong.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +21,10 @@ _NAMES = ["linear", "relu", "leaky_relu", "elu", "selu", "silu", "gelu", "tanh",
 _ACTIVATIONS = {name: getattr(keras.activations, name) for name in _NAMES} | {
     "clip_log_sigma": clip_log_sigma
 }
+_KINDS = ["Dense", "Conv2D", "UpSampling2D", "Cropping2D", "Reshape", "Flatten"]
+_LAYERS = [getattr(keras.layers, kind) for kind in _KINDS]
 _SIGMAS = 0.05  # of its own sigma, that half floats may move a z_mean
 _PIXEL = 0.01  # that they may move a pixel
-_AT_A_TIME = 256  # images; a convolution of all would take gigabytes
 
 Layer = Any  # of Keras
 
@@ -35,41 +35,37 @@ def write_networks(
     """Return a model's encoder and decoder for the page; half floats are tried on images and latent points.
 
     Raises:
-        ValueError: A layer that the page cannot run; `name` is what the error calls the model.
+        ValueError: A layer that the page cannot run, or a network that gives NaN; `name` is what the error
+            calls the model.
     """
-    outputs = model.encoder.outputs[:2] if isinstance(model, VAE) else model.encoder.outputs
-    encoder = keras.Model(model.encoder.input, outputs)
+    encoder = keras.Model(model.encoder.input, model.encoder.outputs[:2])
     pixels = to_float32(model.shape_images("images", images))
 
-    def moves_codes(exact: list[np.ndarray], half: list[np.ndarray]) -> Any:
-        sigma = np.exp(exact[1]) if len(exact) > 1 else np.std(exact[0], axis=0) + 1e-7
-        return np.abs(half[0] - exact[0]) / sigma / _SIGMAS
-
-    def moves_pixels(exact: list[np.ndarray], half: list[np.ndarray]) -> Any:
-        return np.abs(half[0] - exact[0]) / _PIXEL
+    def allowed_of_codes(z_mean: np.ndarray, z_log_sigma: np.ndarray | None = None) -> np.ndarray:
+        return _SIGMAS * (np.std(z_mean, axis=0) + 1e-7 if z_log_sigma is None else np.exp(z_log_sigma))
 
     return {
-        "encoder": _write(f"{name}'s encoder", encoder, outputs, pixels, moves_codes),
-        "decoder": _write(f"{name}'s decoder", model.decoder, model.decoder.outputs, points, moves_pixels),
+        "encoder": _write(f"{name}'s encoder", encoder, pixels, allowed_of_codes),
+        "decoder": _write(f"{name}'s decoder", model.decoder, points, lambda pixels: _PIXEL),
     }
 
 
 def _write(
-    name: str, network: keras.Model, outputs: list[Tensor], inputs: np.ndarray, moves: Callable[..., Any]
+    name: str, network: keras.Model, inputs: np.ndarray, allowed: Callable[..., Any]
 ) -> dict[str, Any]:
-    """Return a network for the page: in half floats, unless these move its outputs by 1 or more."""
-    chains = [_chain(name, output) for output in outputs]
-    shared = len(list(itertools.takewhile(lambda same: len(set(same)) == 1, zip(*chains, strict=False))))
-    trunk, heads = (chains[0], []) if len(chains) == 1 else (chains[0][:shared], [c[shared:] for c in chains])
-    weights = [_weights_of(layer) for layer in (*trunk, *itertools.chain(*heads))]
-    half = _run(network, inputs, np.float16)
-    bits = 16 if np.max(moves(_run(network, inputs, np.float32), half)) < 1 else 32  # NaN is not below 1
-    everything = np.concatenate([np.zeros(0), *weights]).astype(f"<f{bits // 8}")
+    """Return a network for the page: in half floats, unless these move its first output more than allowed."""
+    layers: dict[Layer, dict[str, Any]] = {}
+    results = [_collect(name, output, layers) for output in network.outputs]
+    exact, half = (_run(network, inputs, dtype) for dtype in (np.float32, np.float16))
+    if not all(np.isfinite(result).all() for result in exact):
+        raise ValueError(f"{name} must give finite values; got NaN or infinity.")
+    bits = 16 if np.all(np.abs(half[0] - exact[0]) < allowed(*exact)) else 32  # NaN is not below
+    weights = np.concatenate([np.zeros(0), *map(_weights_of, layers)]).astype(f"<f{bits // 8}")
     return {
-        "trunk": [_describe(layer) for layer in trunk if _computes(layer)],
-        "heads": [[_describe(layer) for layer in head if _computes(layer)] for head in heads or [[]]],
+        "layers": list(layers.values()),
+        "results": results,
         "bits": bits,
-        "weights": to_base64(everything.tobytes()),
+        "weights": to_base64(weights.tobytes()),
     }
 
 
@@ -78,67 +74,53 @@ def _run(network: keras.Model, inputs: np.ndarray, dtype: type) -> list[np.ndarr
     kinds = network.trainable_variables, network.non_trainable_variables
     with np.errstate(over="ignore"):  # a weight that half floats cannot hold becomes infinite, and is noticed
         rounded = [[_array(variable).astype(dtype).astype(np.float32) for variable in kind] for kind in kinds]
-    parts = []
-    for start in range(0, len(inputs), _AT_A_TIME):
-        batch = keras.ops.convert_to_tensor(inputs[start : start + _AT_A_TIME])
-        results, _ = network.stateless_call(*rounded, batch, training=False)
-        parts.append([_array(result) for result in (results if isinstance(results, list) else [results])])
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    results, _ = network.stateless_call(*rounded, keras.ops.convert_to_tensor(inputs), training=False)
+    return [_array(result) for result in (results if isinstance(results, list) else [results])]
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor)).astype(np.float32)
 
 
-def _chain(name: str, tensor: Tensor) -> list[Layer]:
-    """Return the layers that lead to a tensor, first to last."""
-    layers: list[Layer] = []
+def _collect(name: str, tensor: Tensor, layers: dict[Layer, dict[str, Any]]) -> int:
+    """Add to layers those that lead to a tensor; return which result it is."""
     layer, _ = origin(tensor)
-    while not isinstance(layer, keras.layers.InputLayer):
-        if not _is_known(layer):
-            raise ValueError(
-                f"{name} must be of the builders' layers and activations to be explored, which the page can "
-                f"run; got {getattr(layer, 'name', layer)!r}, a {type(layer).__name__}"
-                f"{_activation_of(layer)}."
-            )
-        layers.insert(0, layer)
-        layer, _ = origin(layer.input)
-    return layers
-
-
-def _activation_of(layer: Layer) -> str:
-    activation = getattr(layer, "activation", None)
-    return f" with the activation {getattr(activation, '__name__', activation)!r}" if activation else ""
+    if isinstance(layer, keras.layers.InputLayer):
+        return 0
+    if not _is_known(layer):
+        activation = getattr(getattr(layer, "activation", None), "__name__", None)
+        raise ValueError(
+            f"{name} must be of the builders' layers and activations to be explored, which the page can "
+            f"run; got {getattr(layer, 'name', layer)!r}, a {type(layer).__name__}"
+            f"{f' with the activation {activation!r}' if activation else ''}."
+        )
+    takes = _collect(name, layer.input, layers)
+    if isinstance(layer, keras.layers.Reshape | keras.layers.Flatten):
+        return takes
+    layers.setdefault(layer, {"takes": takes} | _describe(layer))
+    return list(layers).index(layer) + 1
 
 
 def _is_known(layer: Layer) -> bool:
     """Tell whether the page can run a layer, with all of its settings."""
-    if getattr(layer, "data_format", None) not in (None, "channels_last"):
-        return False
-    if type(layer) is keras.layers.UpSampling2D:
-        return bool(layer.interpolation == "nearest")
-    if type(layer) in (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Cropping2D):
-        return True
-    if type(layer) is keras.layers.Dense and len(layer.input.shape) != 2:
-        return False
-    if type(layer) is keras.layers.Conv2D and (set(layer.dilation_rate) != {1} or layer.groups != 1):
-        return False
-    return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and (
-        _ACTIVATIONS.get(getattr(layer.activation, "__name__", "")) is layer.activation
+    activation = getattr(layer, "activation", keras.activations.linear)
+    return (
+        type(layer) in _LAYERS
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+        and getattr(layer, "interpolation", "nearest") == "nearest"
+        and set(getattr(layer, "dilation_rate", [1])) == {1}
+        and getattr(layer, "groups", 1) == 1
+        and not (type(layer) is keras.layers.Dense and len(layer.input.shape) != 2)
+        and _ACTIVATIONS.get(getattr(activation, "__name__", "")) is activation
     )
-
-
-def _computes(layer: Layer) -> bool:
-    return not isinstance(layer, keras.layers.Reshape | keras.layers.Flatten)
 
 
 def _weights_of(layer: Layer) -> np.ndarray:
     """Return kernel and bias, as one row of numbers."""
-    if not isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
-        return np.zeros(0)
-    kernel = _array(layer.kernel)
-    bias = _array(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
-    return np.concatenate([kernel.ravel(), bias])
+    weights = [_array(variable) for variable in layer.weights]
+    if len(weights) == 1:  # no bias
+        weights.append(np.zeros(weights[0].shape[-1]))
+    return np.concatenate([np.zeros(0), *map(np.ravel, weights)])
 
 
 def _describe(layer: Layer) -> dict[str, Any]:

@@ -16,20 +16,13 @@ function moveTo(z) {
 }
 
 function moveInPlane(x, y) {
-  const z = [...state.z];
-  [x, y].slice(0, state.axes.length).forEach((v, k) => { z[state.axes[k]] = v; });
-  moveTo(z);
+  moveTo(state.z.map((v, d) => [x, y][state.axes.indexOf(d)] ?? v));
 }
 
-function nameWithDot(label, before = "") {
-  const dot = document.createElement("span");
-  dot.className = "dot";
-  dot.style.background = data.colors[label];
-  return [dot, before + data.names[label]];
-}
-
-function showLabel(element, label, before) {
-  element.replaceChildren(...(data.names.length ? nameWithDot(label, before) : []));
+function showLabel(element, label, before = "") {
+  if (!data.names.length) return element;
+  element.replaceChildren(make("span", { className: "dot", style: `background: ${data.colors[label]}` }), before + data.names[label]);
+  return element;
 }
 
 function choose(index, move = true) {
@@ -50,11 +43,11 @@ function look(move = true) { // at the image: what the encoder makes of it
   const onAxes = (numbers) => state.axes.map((d) => numbers[d]);
   $("mean").textContent = tuple(onAxes(z_mean));
   $("sigma").textContent = z_log_sigma ? `(${onAxes(z_log_sigma).map((s) => Math.exp(s).toPrecision(3)).join(", ")})` : "none: a point";
+  $("error-name").textContent = state.plane.loss === "own" ? "squared error" : "error (nats)";
   $("error").textContent = nats(errorOf(y));
   $("kl").textContent = z_log_sigma ? nats(sum(klParts(state.code))) : "none";
   $("undo").disabled = !drawing.steps.length;
-  clearTimeout(quiet); // sixteen images would hold up a stroke
-  quiet = setTimeout(resample, 120);
+  later(resample, 120); // eight images would hold up a stroke
   if (move) return moveTo(z_mean);
   paintOver();
   sumUp();
@@ -69,7 +62,6 @@ function normal() { // one draw from N(0, 1), by Box and Muller
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-let quiet;
 function drawAgain() {
   state.noise = Array.from({ length: DRAWS }, () => state.z.map(normal));
   if (state.code.z_log_sigma) paintImage($("prior"), ...state.noise.map(() => decode(state.z.map(normal))));
@@ -77,7 +69,6 @@ function drawAgain() {
 }
 
 function resample() { // the noise stays, so that only the image changes what is seen
-  clearTimeout(quiet); // what was put off is done here
   const { z_mean, z_log_sigma } = state.code;
   $("draws").hidden = !z_log_sigma;
   if (!z_log_sigma) return;
@@ -113,18 +104,16 @@ function useAxes(axes, move = false) {
   look(move);
 }
 
-function swapAxis(k, d) { // two axes of one dimension would be a line
-  const axes = state.axes.map((other) => (other === d ? state.axes[k] : other));
-  useAxes(axes.with(k, d));
+function chooseAxes() { // the same dimension twice would be a line: then the two change places
+  const axes = [$("across"), $("up")].map((select) => Number(select.value));
+  useAxes(axes[0] === axes[1] ? state.axes.toReversed() : axes);
 }
 
 function slider(d) {
   const { low, side, axis } = state.plane;
-  const [label, input, output] = ["label", "input", "output"].map((name) => document.createElement(name));
-  Object.assign(input, { type: "range", min: low[d], max: low[d] + side, step: side / 500, name: d });
+  const input = make("input", { type: "range", min: low[d], max: low[d] + side, step: side / 500, name: d });
   input.addEventListener("input", () => moveTo(state.z.with(d, Number(input.value))));
-  label.append(`${axis}[${d}]`, input, output);
-  return label;
+  return make("label", {}, `${axis}[${d}]`, input, make("output"));
 }
 
 function setSliders() {
@@ -140,6 +129,7 @@ const FORMULAS = {
   mse: () => "sum of (x − decode(z))²",
   bernoulli: () => "− sum of x log y + (1 − x) log(1 − y) with y = decode(z)",
   gaussian: (s) => `sum of (x − decode(z))² / (2 s²) + log(s √(2π)) with s = ${s.toFixed(3)}`,
+  own: () => "a function of your own, not in the page; squared error = sum of (x − decode(z))²",
 };
 
 function sumUp() { // for the image, at the point where the reader is
@@ -150,16 +140,16 @@ function sumUp() { // for the image, at the point where the reader is
   const sigma = z_log_sigma.map(Math.exp), KL = klParts(state.code), kl = sum(KL);
   lines.unshift("z = z_mean + exp(z_log_sigma) · epsilon: epsilon is the draw that leads to the point here");
   lines.push(`KL divergence = sum of ½ (z_mean² + sigma² − 1 − 2 z_log_sigma) = ${nats(kl)}`);
-  lines.push(`loss = reconstruction error + beta · KL = ${nats(error)} + ${beta} · ${nats(kl)} = ${nats(error + beta * kl)} nats`);
+  if (loss !== "own") lines.push(`loss = reconstruction error + beta · KL = ${nats(error)} + ${beta} · ${nats(kl)} = ${nats(error + beta * kl)} nats`);
   tabulate({ z_mean, z_log_sigma, sigma, epsilon: z.map((v, d) => (v - z_mean[d]) / sigma[d]), z, KL }, lines);
 }
 
 function tabulate(columns, lines) { // a row for each dimension
-  const cells = (kind, texts) => texts.map((text) => Object.assign(document.createElement(kind), { textContent: text }));
+  const cells = (kind, texts) => texts.map((text) => make(kind, {}, text));
   const rows = [cells("th", ["", ...Object.keys(columns)])];
   for (let d = 0; d < state.z.length; d++)
     rows.push(cells("td", [`[${d}]`, ...Object.values(columns).map((column) => minus(fixed(column[d], 3)))]));
-  $("table").replaceChildren(...rows.map((row) => { const tr = document.createElement("tr"); tr.append(...row); return tr; }));
+  $("table").replaceChildren(...rows.map((row) => make("tr", {}, ...row)));
   $("lines").replaceChildren(...cells("li", lines));
 }
 
@@ -170,10 +160,8 @@ function describe(plane) {
     parts.push(`The points are a projection on ${a} and ${b}, wherever they are along the other dimension${others > 1 ? "s" : ""}.`);
     parts.push("What is decoded lies on a slice: the sliders say where.");
   }
-  if (data.chosen.length < data.which.length) {
-    parts.push(`Click or tap to choose one: ${data.chosen.length.toLocaleString("en")} of them, spread evenly, can be.`);
-  } else parts.push("Click or tap to choose one.");
-  if (data.chosen.length > 1) parts.push("The first one shown is one that the VAE reconstructs well.");
+  const some = data.chosen.length < data.which.length ? `; ${data.chosen.length.toLocaleString("en")}, spread evenly, can be` : "";
+  parts.push(`Click or tap to choose one${some}; the first shown is one that the VAE reconstructs well.`);
   if (plane.id === "vae") parts.push("Ellipse: the chosen image's Gaussian, 1 sigma. Dashed: the prior, 1 and 2 sigma.");
   if (data.names.length) parts.push("Nearest: the label of most of the 20 nearest images.");
   if (plane.beyond) parts.push(`${plane.beyond} far out, drawn on the rim.`);
@@ -181,9 +169,9 @@ function describe(plane) {
 }
 
 const waiting = new Map();
-function later(work, milliseconds) { // at most once in so many milliseconds, with what holds by then
-  if (waiting.has(work)) return;
-  waiting.set(work, setTimeout(() => { waiting.delete(work); work(); }, milliseconds));
+function later(work, milliseconds) { // when it was not asked for again for so long
+  clearTimeout(waiting.get(work));
+  waiting.set(work, setTimeout(work, milliseconds));
 }
 
 function tell() {
@@ -192,9 +180,8 @@ function tell() {
   $("image").setAttribute("aria-label", `Decoded at ${tuple(state.z)}`);
 }
 
-const hasAddress = location.protocol !== "about:"; // an iframe of a notebook has none of its own
-function keepAddress() {
-  if (hasAddress) history.replaceState(null, "", "#" + [state.plane.id, ...write(...state.z)].join(","));
+function keepAddress() { // an iframe of a notebook has none of its own
+  if (location.protocol !== "about:") history.replaceState(null, "", "#" + [state.plane.id, ...write(...state.z)].join(","));
 }
 
 function addressed() {
@@ -224,26 +211,20 @@ function onPointer(event) {
   const at = [event.clientX - box.left, event.clientY - box.top];
   if (event.type === "pointerdown" && event.isPrimary && event.button === 0) pressed = at;
   const tapped = event.type === "pointerup" && pressed && Math.hypot(at[0] - pressed[0], at[1] - pressed[1]) < 8;
-  if (event.type === "pointerup") pressed = null;
-  const point = [view.fromX(at[0]), view.fromY(at[1])];
+  const point = [view.fromX(at[0]), view.fromY(at[1])], over = ["pointerup", "pointercancel"].includes(event.type);
+  if (over) pressed = null;
   if (tapped) choose(nearestInPlane(...point));
-  else if (event.isPrimary && event.type !== "pointerup") moveInPlane(...point);
+  else if (event.isPrimary && !over) moveInPlane(...point);
 }
 
 // Starting
 
 function build() {
-  $("legend").replaceChildren(...data.names.map((_, k) => {
-    const item = document.createElement("li");
-    item.append(...nameWithDot(k));
-    return item;
-  }));
+  $("legend").replaceChildren(...data.names.map((_, k) => showLabel(make("li"), k)));
   for (const plane of data.planes) {
-    const label = document.createElement("label"), input = document.createElement("input");
-    Object.assign(input, { type: "radio", name: "plane", value: plane.id });
+    const input = make("input", { type: "radio", name: "plane", value: plane.id });
     input.addEventListener("change", () => show(plane));
-    label.append(input, plane.name);
-    $("planes").append(label);
+    $("planes").append(make("label", {}, input, plane.name));
   }
   $("label-name").hidden = $("label").parentElement.hidden = !data.names.length;
   $("planes").hidden = data.planes.length < 2;
@@ -251,12 +232,13 @@ function build() {
 
 function listen() {
   const repaint = () => { paintUnder(); paintOver(); };
-  for (const type of ["pointerdown", "pointermove", "pointerup"]) $("over").addEventListener(type, onPointer);
-  $("over").addEventListener("pointercancel", () => { pressed = null; });
+  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) {
+    $("over").addEventListener(type, onPointer);
+    $("paper").addEventListener(type, onPen);
+  }
   $("over").addEventListener("keydown", onKey);
-  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) $("paper").addEventListener(type, onPen);
   const buttons = { previous: () => turn(-1), next: () => turn(1), clear, undo, again: drawAgain };
-  for (const [k, id] of ["across", "up"].entries()) $(id).addEventListener("change", () => swapAxis(k, Number($(id).value)));
+  for (const id of ["across", "up"]) $(id).addEventListener("change", chooseAxes);
   $("arithmetic").addEventListener("toggle", sumUp);
   for (const [id, press] of Object.entries(buttons)) $(id).addEventListener("click", press);
   new ResizeObserver(repaint).observe($("stage"));

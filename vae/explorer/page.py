@@ -67,13 +67,12 @@ def explore(
 ) -> Page:
     """Write the latent-space page: one HTML file, for any browser, that needs no network and no Python.
 
-    The page carries the model's networks and runs them. It shows the images as points in the latent plane
-    and what the decoder gives under the pointer (mouse, finger or arrow keys); an image that is chosen
-    stands beside its reconstruction, with its Gaussian as an ellipse of one sigma. It opens on an image that
-    the model reconstructs well, among images of its own label. At most 1,000 images, spread evenly, can be
-    chosen, and fewer where they are large. One can draw on the image, and see at once how it is encoded,
-    what both terms of its loss are, and what draws from its Gaussian decode to. More than two dimensions have
-    sliders. The address keeps model and point, so that a place can be shared as a link.
+    The page carries the model's networks and runs them. It shows the images as points in the latent plane,
+    what is decoded under the pointer (mouse, finger or arrow keys), and one image beside its reconstruction,
+    with its Gaussian as an ellipse of one sigma. One can draw on that image, and see at once how it is
+    encoded, both terms of its loss, and what draws from its Gaussian decode to. At most 1,000 images, spread
+    evenly, can be chosen, and fewer where they are large. More than two dimensions have sliders. The address
+    keeps model and point, so that a place can be shared as a link.
 
     In the browser's console, `latentPage.encode(pixels)` gives `{z_mean, z_log_sigma}` and
     `latentPage.decode(z)` pixels, of the model that is shown: flat arrays, pixels in [0, 1], row by row,
@@ -111,9 +110,8 @@ def explore(
         raise TypeError(f"title must be a string or None; got {title!r}.")
     array = check_images("images", images)
     shape = to_pictures("images", array, image_shape, n=1).shape[1:]
-    classes = Classes([], list(COLORS[:1]), np.zeros(len(array), int))
-    if labels is not None:
-        classes = sort_labels(labels, len(array), class_names)
+    one = Classes([], list(COLORS[:1]), np.zeros(len(array), int))
+    classes = one if labels is None else sort_labels(labels, len(array), class_names)
     check_instance("model", model, VAE)
     models: dict[str, Any] = {"model": model}
     if autoencoder is not None:
@@ -124,7 +122,6 @@ def explore(
     most = min(_MOST_ORIGINALS, max(1, _ORIGINAL_VALUES // math.prod(shape)))
     chosen = np.linspace(0, len(array) - 1, min(len(array), most)).astype(int)
     originals = to_pictures("images", array[chosen], image_shape)
-    decoded = {name: _decode(name, model, points[name][chosen]) for name, model in models.items()}
     planes = [
         _describe(name, model, points[name], classes)
         | write_networks(name, model, array[chosen], points[name][chosen])
@@ -138,7 +135,7 @@ def explore(
         "paper": float(np.median(originals) > 0.5),  # dark or light: what a cleared drawing is of
         "fitted": _is_like_mnist(originals),
         "chosen": chosen.tolist(),
-        "start": _choose_start(originals, decoded["model"], points["model"], chosen, classes.numbers),
+        "start": _choose_start(model, originals, points["model"], chosen, classes.numbers),
         "originals": _sheet(originals),
         "planes": planes,
     }
@@ -161,13 +158,6 @@ def _encode(argument: str, model: Any, images: np.ndarray) -> np.ndarray:
     return encode_rows(argument, model, images)[:, :latent_dim]
 
 
-def _decode(argument: str, model: Any, points: np.ndarray) -> np.ndarray:
-    pictures = model.decode(points)
-    if not np.isfinite(pictures).all():
-        raise ValueError(f"{argument} must decode to finite values; got NaN or infinity.")
-    return np.asarray(pictures)
-
-
 def _describe(argument: str, model: Any, points: np.ndarray, classes: Classes) -> dict[str, Any]:
     """Return what the page is told of a model's latent space."""
     is_vae = argument == "model"
@@ -187,20 +177,16 @@ def _describe(argument: str, model: Any, points: np.ndarray, classes: Classes) -
         **_loss(model),
         "points": to_base64((np.clip(place, 0, 1) * 65535).round().astype("<u2").tobytes()),
         "beyond": int(((place < 0) | (place > 1))[:, axes].any(axis=1).sum()),
-        "medians": _medians(points[:, axes], low[axes], side, classes) if len(axes) == 2 else [],
-        "centers": [
-            np.median(points[classes.numbers == i], axis=0).tolist() for i in range(len(classes.names))
-        ],
+        "places": _places(points[:, axes], low[axes], side, classes) if len(axes) == 2 else [],
     }
 
 
 def _loss(model: Any) -> dict[str, Any]:
-    """Return which reconstruction loss the page computes: for a function of the user's, the squared error."""
-    loss, term = model.reconstruction, model.reconstruction_loss
-    sigma = term.sigma if loss == "gaussian" else 1.0
+    """Return what the page computes the loss with; a function of the user's own it cannot."""
+    loss = model.reconstruction
     return {
-        "loss": loss if isinstance(loss, str) else "mse",
-        "log_sigma": math.log(sigma),
+        "loss": loss if isinstance(loss, str) else "own",
+        "log_sigma": math.log(model.reconstruction_loss.sigma) if loss == "gaussian" else 0,
         "beta": model.beta if isinstance(model, VAE) else 0,
     }
 
@@ -214,7 +200,7 @@ def _is_like_mnist(originals: np.ndarray) -> bool:
     return bool((np.max(sides, axis=0) <= 20).mean() > 0.95)
 
 
-def _medians(points: np.ndarray, low: np.ndarray, side: float, classes: Classes) -> list[tuple[float, float]]:
+def _places(points: np.ndarray, low: np.ndarray, side: float, classes: Classes) -> list[tuple[float, float]]:
     """Return where the page writes the labels, near the medians of their points; none where they are long."""
     if not all(len(name) <= _LONGEST_NAME for name in classes.names):
         return []
@@ -224,7 +210,7 @@ def _medians(points: np.ndarray, low: np.ndarray, side: float, classes: Classes)
 
 
 def _choose_start(
-    originals: np.ndarray, decoded: np.ndarray, points: np.ndarray, chosen: np.ndarray, numbers: np.ndarray
+    model: VAE, originals: np.ndarray, points: np.ndarray, chosen: np.ndarray, numbers: np.ndarray
 ) -> int:
     """Return the place in `chosen` of the image to open on.
 
@@ -232,9 +218,9 @@ def _choose_start(
     neighbours share: where classes meet, as in the middle of the plane, what is decoded is no clear image.
     Where there are some within 2 sigma of the prior (of a plane), one of these: it does not lie at the rim.
     """
-    errors = (originals - decoded.reshape(originals.shape)) ** 2
-    each = tuple(range(1, originals.ndim))
-    errors = errors.sum(axis=each) / np.maximum((originals**2).sum(axis=each), 1e-6)
+    pixels = originals.reshape(len(chosen), -1)
+    errors = (pixels - np.reshape(model.decode(points[chosen]), pixels.shape)) ** 2
+    errors = errors.sum(axis=1) / np.maximum((pixels**2).sum(axis=1), 1e-6)
     shares, most = np.empty(len(chosen)), min(_NEIGHBOURS, len(points))
     for i, place in enumerate(chosen):
         nearest = np.argpartition(((points - points[place]) ** 2).sum(axis=1), most - 1)[:most]
@@ -259,12 +245,9 @@ def _cube(points: np.ndarray, least_reach: float) -> tuple[np.ndarray, float]:
 
 
 def _sheet(pictures: np.ndarray) -> str:
-    """Return pictures side by side, row by row, in a sheet about as high as wide."""
-    return _png(to_mosaic(pictures, columns=math.isqrt(len(pictures) - 1) + 1))
-
-
-def _png(picture: np.ndarray) -> str:
-    return to_base64(to_png(Image.fromarray(to_uint8(picture))))
+    """Return pictures side by side, row by row, as a PNG about as high as wide."""
+    sheet = to_mosaic(pictures, columns=math.isqrt(len(pictures) - 1) + 1)
+    return to_base64(to_png(Image.fromarray(to_uint8(sheet))))
 
 
 # The file

@@ -14,14 +14,18 @@ const colorOf = (i) => data.colors[data.which[i]];
 const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
 const minus = (text) => text.replace(/-/g, "\u2212");
 
+function make(name, properties, ...children) { // an element
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+}
+
 // Loading
 
 async function pixelsOf(png) {
-  const image = new Image();
-  image.src = "data:image/png;base64," + png;
+  const image = make("img", { src: "data:image/png;base64," + png });
   await image.decode();
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const canvas = make("canvas", { width: image.naturalWidth, height: image.naturalHeight });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
   return { rgba: context.getImageData(0, 0, canvas.width, canvas.height).data, width: canvas.width };
@@ -32,8 +36,7 @@ function cut({ rgba, width: stride }, index) {
   const top = Math.floor(index / columns) * height, left = (index % columns) * width;
   let to = 0;
   for (let v = 0; v < height; v++) for (let u = 0; u < width; u++)
-    for (let c = 0; c < channels; c++)
-      image[to++] = rgba[4 * ((top + v) * stride + left + u) + c] / 255;
+    for (let c = 0; c < channels; c++) image[to++] = rgba[4 * ((top + v) * stride + left + u) + c] / 255;
   return image;
 }
 
@@ -62,23 +65,18 @@ const latent = (i) => { const n = state.z.length; return state.plane.points.suba
 const corner = () => [state.plane.low[state.axes[0]], state.axes.length > 1 ? state.plane.low[state.axes[1]] : -state.plane.side / 2];
 
 function nearestInPlane(x, y) { // of the images that can be chosen
-  let best = 0, least = Infinity;
-  data.chosen.forEach((i, k) => {
-    const distance = Math.hypot(across(latent(i)) - x, up(latent(i), i) - y);
-    if (distance < least) [best, least] = [k, distance];
-  });
-  return best;
+  const distances = data.chosen.map((i) => Math.hypot(across(latent(i)) - x, up(latent(i), i) - y));
+  return distances.indexOf(Math.min(...distances));
 }
 
 function labelAround(z) { // the number of the label that most of the nearest images have
-  const { points } = state.plane, n = z.length, close = []; // [distance, image], the nearest first
+  const { points } = state.plane, n = z.length;
+  let close = []; // [distance, image], the nearest first
   for (let i = 0; i < data.which.length; i++) {
     let distance = 0;
     for (let d = 0; d < n; d++) distance += (points[i * n + d] - z[d]) ** 2;
     if (close.length === NEIGHBOURS && distance >= close[NEIGHBOURS - 1][0]) continue;
-    const place = close.findIndex((other) => distance < other[0]);
-    close.splice(place < 0 ? close.length : place, 0, [distance, i]);
-    if (close.length > NEIGHBOURS) close.pop();
+    close = [...close, [distance, i]].sort((a, b) => a[0] - b[0]).slice(0, NEIGHBOURS);
   }
   const votes = data.names.map(() => 0);
   for (const [, i] of close) votes[data.which[i]]++;
@@ -90,7 +88,7 @@ function fixed(number, digits) { // without a minus before zero
   return Number(text) === 0 ? text.replace("-", "") : text;
 }
 const write = (...numbers) => numbers.map((n) => fixed(n, state.plane.decimals));
-const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
+const sum = (numbers) => sumOver(numbers, (v) => v);
 const tuple = (numbers) => minus("(" + write(...numbers).join(", ") + ")");
 
 // Painting
@@ -101,9 +99,7 @@ function paintImage(canvas, ...images) { // several stand in a row
   const context = canvas.getContext("2d"), pixels = context.createImageData(width, height);
   images.forEach((image, i) => {
     for (let k = 0, to = 0; k < values; k += channels, to += 4) {
-      pixels.data[to] = 255 * image[k];
-      pixels.data[to + 1] = 255 * image[k + (channels > 1)];
-      pixels.data[to + 2] = 255 * image[k + 2 * (channels > 1)];
+      for (let c = 0; c < 3; c++) pixels.data[to + c] = 255 * image[channels > 1 ? k + c : k];
       pixels.data[to + 3] = 255;
     }
     context.putImageData(pixels, i * (width + gap), 0);
@@ -117,8 +113,9 @@ function measure() {
   const inks = ["card", "ink", "soft", "line", "fine", "points"].map((ink) => [ink, style.getPropertyValue("--" + ink)]);
   view = {
     size, scale, ink: Object.fromEntries(inks),
-    toX: (x) => RIM.left + (x - left) * scale, toY: (y) => size - RIM.bottom - (y - bottom) * scale,
-    fromX: (x) => left + (x - RIM.left) / scale, fromY: (y) => bottom + (size - RIM.bottom - y) / scale,
+    left: RIM.left, right: size - RIM.right, top: RIM.top, bottom: size - RIM.bottom,
+    toX: (x) => view.left + (x - left) * scale, toY: (y) => view.bottom - (y - bottom) * scale,
+    fromX: (x) => left + (x - view.left) / scale, fromY: (y) => bottom + (view.bottom - y) / scale,
   };
 }
 
@@ -133,67 +130,55 @@ function fresh(canvas) {
 
 function paintUnder() {
   measure();
-  const context = fresh($("under")), { side, id } = state.plane, [left, bottom] = corner();
-  const [x0, y0, x1, y1] = [view.toX(left), view.toY(bottom), view.toX(left + side), view.toY(bottom + side)];
-  paintAxes(context, x0, y0, x1, y1);
+  const context = fresh($("under"));
+  paintAxes(context);
+  clipToPlane(context, 4); // points on the rim are seen whole
+  paintPoints(context);
+  if (state.plane.id === "vae") paintPrior(context);
+  context.restore();
+}
+
+function clipToPlane(context, more = 0) { // until the context is restored
+  const { left, right, top, bottom } = view;
   context.save();
   context.beginPath();
-  context.rect(x0 - 4, y1 - 4, x1 - x0 + 8, y0 - y1 + 8);
+  context.rect(left - more, top - more, right - left + 2 * more, bottom - top + 2 * more);
   context.clip();
-  paintPoints(context);
-  if (id === "vae") paintPrior(context);
-  context.restore();
 }
 
-function paintAxes(context, x0, y0, x1, y1) {
-  const { side, axis } = state.plane, [left] = corner(), step = niceStep(side / 7);
-  const digits = digitsOf(step);
-  context.font = "13px system-ui, sans-serif";
-  context.lineWidth = 1;
-  context.strokeStyle = view.ink.fine;
-  context.fillStyle = view.ink.soft;
-  context.textAlign = "center";
-  for (let k = Math.ceil(left / step); k * step <= left + side; k++) {
-    line(context, view.toX(k * step), y0, view.toX(k * step), y1);
-    context.fillText(minus((k * step).toFixed(digits)), view.toX(k * step), y0 + 17);
-  }
-  if (state.axes.length > 1) paintUpwards(context, x0, y0, x1, y1, step);
-  context.strokeStyle = view.ink.line;
-  context.strokeRect(x0, y1, x1 - x0, y0 - y1);
-  context.fillStyle = view.ink.ink;
-  context.textAlign = "center";
-  context.fillText(`${axis}[${state.axes[0]}]`, (x0 + x1) / 2, y0 + 37);
+function paintAxes(context) {
+  const { side, axis } = state.plane, { left, right, top, bottom } = view, low = corner();
+  const step = niceStep(side / 7), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  Object.assign(context, { font: "13px system-ui, sans-serif", lineWidth: 1, strokeStyle: view.ink.fine, fillStyle: view.ink.soft });
+  state.axes.forEach((_, k) => { // the first runs across, the second up
+    context.textAlign = k ? "right" : "center";
+    for (let i = Math.ceil(low[k] / step); i * step <= low[k] + side; i++) {
+      const text = minus((i * step).toFixed(digits)), x = view.toX(i * step), y = view.toY(i * step);
+      line(context, ...(k ? [left, y, right, y] : [x, bottom, x, top]));
+      context.fillText(text, ...(k ? [left - 7, y + 4] : [x, bottom + 17]));
+    }
+  });
+  Object.assign(context, { strokeStyle: view.ink.line, fillStyle: view.ink.ink, textAlign: "center" });
+  context.strokeRect(left, top, right - left, bottom - top);
+  const [across, up] = state.axes.map((d) => `${axis}[${d}]`);
+  context.fillText(across, (left + right) / 2, bottom + 37);
+  if (up) turned(context, up, 13, (top + bottom) / 2);
 }
 
-function paintUpwards(context, x0, y0, x1, y1, step) {
-  const { side, axis } = state.plane, bottom = corner()[1], digits = digitsOf(step);
-  context.textAlign = "right";
-  for (let k = Math.ceil(bottom / step); k * step <= bottom + side; k++) {
-    line(context, x0, view.toY(k * step), x1, view.toY(k * step));
-    context.fillText(minus((k * step).toFixed(digits)), x0 - 7, view.toY(k * step) + 4);
-  }
+function turned(context, text, x, y) { // reads upwards
   context.save();
-  context.fillStyle = view.ink.ink;
-  context.textAlign = "center";
-  context.translate(13, (y0 + y1) / 2);
+  context.translate(x, y);
   context.rotate(-Math.PI / 2);
-  context.fillText(`${axis}[${state.axes[1]}]`, 0, 0);
+  context.fillText(text, 0, 0);
   context.restore();
 }
-
-const digitsOf = (step) => Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
 
 function niceStep(least) {
   const power = 10 ** Math.floor(Math.log10(least));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= least);
 }
 
-function line(context, ...ends) {
-  context.beginPath();
-  context.moveTo(ends[0], ends[1]);
-  context.lineTo(ends[2], ends[3]);
-  context.stroke();
-}
+const line = (context, x0, y0, x1, y1) => context.stroke(new Path2D(`M ${x0} ${y0} L ${x1} ${y1}`));
 
 function paintPoints(context) {
   const n = data.which.length;
@@ -212,7 +197,7 @@ function paintPrior(context) {
   context.strokeStyle = view.ink.ink;
   context.setLineDash([4, 4]);
   if (state.axes.length < 2) {
-    for (const x of [-2, -1, 1, 2]) line(context, view.toX(x), RIM.top, view.toX(x), view.size - RIM.bottom);
+    for (const x of [-2, -1, 1, 2]) line(context, view.toX(x), view.top, view.toX(x), view.bottom);
   } else for (const radius of [1, 2]) {
     context.beginPath();
     context.arc(view.toX(0), view.toY(0), radius * view.scale, 0, 7);
@@ -221,25 +206,14 @@ function paintPrior(context) {
   context.setLineDash([]);
 }
 
-function medians() { // where the labels are written: on the first two axes so that they do not overlap
-  const { medians, centers, axes: [a, b] } = state.plane, [c, d] = state.axes;
-  return a === c && b === d ? medians : centers.slice(0, medians.length).map((center) => [center[c], center[d]]);
-}
-
-function clipToPlane(context) { // until the context is restored
-  context.save();
-  context.beginPath();
-  context.rect(RIM.left, RIM.top, view.size - RIM.left - RIM.right, view.size - RIM.top - RIM.bottom);
-  context.clip();
-}
-
 function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
+  if (String(state.axes) !== String(state.plane.axes)) return; // on other axes labels lie over one another
   clipToPlane(context);
   context.font = `bold ${view.size < 450 ? 14 : 18}px system-ui, sans-serif`;
   Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
   context.strokeStyle = view.ink.card;
   context.fillStyle = view.ink.ink;
-  medians().forEach(([x, y], k) => {
+  state.plane.places.forEach(([x, y], k) => {
     context.strokeText(data.names[k], view.toX(x), view.toY(y));
     context.fillText(data.names[k], view.toX(x), view.toY(y));
   });
@@ -249,10 +223,10 @@ function paintNames(context) { // over the crosshair and the ellipse, or they wo
 function paintOver() {
   const context = fresh($("over")), x = view.toX(across(state.z)), y = view.toY(up(state.z));
   outline(context, 1, () => { // the lines reach the axes, so that a finger does not hide where they cross
-    if (state.axes.length > 1) context.moveTo(RIM.left, y);
-    if (state.axes.length > 1) context.lineTo(view.size - RIM.right, y);
-    context.moveTo(x, RIM.top);
-    context.lineTo(x, view.size - RIM.bottom);
+    if (state.axes.length > 1) context.moveTo(view.left, y);
+    if (state.axes.length > 1) context.lineTo(view.right, y);
+    context.moveTo(x, view.top);
+    context.lineTo(x, view.bottom);
   });
   paintChosen(context);
   paintNames(context);
@@ -268,11 +242,11 @@ function outline(context, thickness, shape) { // with a rim of the other tone, s
 }
 
 function paintChosen(context) {
-  const { z_mean, z_log_sigma } = state.code, { side } = state.plane, [left, bottom] = corner();
-  const x = view.toX(clamp(across(z_mean), left, left + side)), y = view.toY(clamp(up(z_mean), bottom, bottom + side));
+  const { z_mean, z_log_sigma } = state.code;
+  const x = clamp(view.toX(across(z_mean)), view.left, view.right), y = clamp(view.toY(up(z_mean)), view.top, view.bottom);
   clipToPlane(context);
   if (z_log_sigma) {
-    const [wide, high = 0.02 * side] = state.axes.map((d) => Math.exp(z_log_sigma[d]));
+    const [wide, high = 0.02 * state.plane.side] = state.axes.map((d) => Math.exp(z_log_sigma[d]));
     outline(context, 2, () => context.ellipse(x, y, wide * view.scale, high * view.scale, 0, 0, 7));
   }
   outline(context, 2, () => context.arc(x, y, 2.5, 0, 7));
