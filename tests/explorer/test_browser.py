@@ -34,6 +34,32 @@ def test_the_pointer_shows_what_is_decoded_under_it(tab, made):
     assert np.abs(seen[0] - seen[1]).max() > 10
 
 
+def test_the_point_goes_back_when_the_mouse_leaves_the_plane(tab, made):
+    """On its way to the buttons it would drag the point along."""
+    plane, away = made.data["planes"][0], tab.locator("#clear").bounding_box()
+    rest = numbers(tab, "#where")
+    tab.mouse.move(*on_screen(tab, plane, (1, -1)))
+    assert numbers(tab, "#where") != rest
+    tab.mouse.move(away["x"], away["y"], steps=5)
+    assert numbers(tab, "#where") == rest
+    tab.mouse.move(*on_screen(tab, plane, (1, -1)))
+    tab.mouse.down()
+    tab.mouse.move(*on_screen(tab, plane, (-1, 0.5)), steps=3)
+    tab.mouse.up()
+    tab.mouse.move(away["x"], away["y"], steps=5)
+    np.testing.assert_allclose(numbers(tab, "#where"), (-1, 0.5), atol=0.02)  # where a drag ended
+    assert tab.inner_text("#index") == str(made.start)
+
+
+@pytest.mark.parametrize("height", [480, 390])
+def test_the_plane_is_a_square_in_a_low_window(height, browser, made):
+    """At 300 pixels, of all sizes, a canvas has the right width before it is given one."""
+    with opened(browser, made.url, viewport={"width": 1300, "height": height}) as tab:
+        size = "canvas => [canvas.width, canvas.height, canvas.clientWidth, canvas.clientHeight]"
+        for name in ("#under", PLANE):
+            assert len(set(tab.eval_on_selector(name, size))) == 1
+
+
 def test_the_global_cannot_be_changed(tab):
     assert tab.evaluate("Object.keys(latentPage).join()") == "encode,decode"
     code = "() => { try { latentPage.decode = 1; } catch { } try { window.latentPage = 2; } catch { } }"
@@ -230,7 +256,7 @@ def test_a_phone_shows_one_column_and_a_finger_moves(browser, made):
 
 def test_it_is_told_to_screen_readers_and_reached_by_keyboard(tab, made):
     reached = []
-    for _ in range(7):
+    for _ in range(8):
         tab.keyboard.press("Tab")
         reached.append(tab.evaluate("document.activeElement.id || document.activeElement.name"))
     assert reached == [
@@ -239,15 +265,21 @@ def test_it_is_told_to_screen_readers_and_reached_by_keyboard(tab, made):
         "again",
         "fold",
         "clear",
+        "undo",
         "previous",
         "next",
-    ]  # there is nothing to undo
+    ]
     described = tab.get_attribute(PLANE, "aria-describedby").split()
-    assert "Arrow keys" in "".join(tab.text_content(f"#{name}") for name in described)
+    assert "arrow keys" in "".join(tab.text_content(f"#{name}") for name in described)
     tab.focus(PLANE)
     tab.keyboard.press("ArrowRight")
     tab.wait_for_timeout(700)
-    assert re.fullmatch(r"\(.*\), nearest label \d", tab.inner_text("#live"))
+    assert re.fullmatch(r"z = \(.*\) nearest: \d", tab.inner_text("#live"))
+    tab.click("#clear")
+    tab.focus("#undo")
+    tab.keyboard.press("Enter")
+    assert tab.get_attribute("#undo", "aria-disabled") == "true"  # and keeps the focus, to go on from
+    assert tab.evaluate("document.activeElement.id") == "undo"
     assert tab.eval_on_selector(PLANE, "canvas => getComputedStyle(canvas).outlineStyle") == "solid"
     assert tab.inner_text("#legend").split() == [str(label) for label in np.unique(made.y)]
 

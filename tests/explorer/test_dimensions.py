@@ -79,6 +79,7 @@ def test_axes_are_chosen_and_the_others_have_sliders(browser, tmp_path):
         tab.select_option("#up", str(others[0]))  # which exchanges the two
         assert [tab.input_value("#across"), tab.input_value("#up")] == [str(b), str(others[0])]
         assert a in tab.eval_on_selector_all("#sliders input", names)
+        assert f"[{b},{others[0]}]" in tab.inner_text("dl")  # which of the numbers it gives
         before = numbers(tab, "#where")
         tab.focus(f"#sliders input[name='{a}']")
         tab.keyboard.press("ArrowRight")

@@ -2,9 +2,10 @@
 
 // Moving and choosing
 
-function moveTo(z) {
+function moveTo(z, stay = true) {
   const { low, side } = state.plane;
   state.z = Array.from(z, (v, d) => clamp(v, low[d], low[d] + side));
+  if (stay) state.rest = state.z;
   paintImage($("image"), state.here = decode(state.z));
   $("where").textContent = `${state.plane.axis} = ${tuple(state.z)}`;
   showLabel($("near"), labelAround(state.z), "nearest: ");
@@ -15,8 +16,8 @@ function moveTo(z) {
   later(keepAddress, 350);
 }
 
-function moveInPlane(x, y) {
-  moveTo(state.z.map((v, d) => [x, y][state.axes.indexOf(d)] ?? v));
+function moveInPlane(x, y, stay) {
+  moveTo(state.z.map((v, d) => [x, y][state.axes.indexOf(d)] ?? v), stay);
 }
 
 function showLabel(element, label, before = "") {
@@ -42,11 +43,12 @@ function look(move = true) { // at the image: what the encoder makes of it
   showLabel($("label"), state.drawn ? labelAround(z_mean) : data.which[i], state.drawn ? "nearest: " : "");
   const onAxes = (numbers) => state.axes.map((d) => numbers[d]);
   $("mean").textContent = tuple(onAxes(z_mean));
+  for (const each of document.querySelectorAll(".axes")) each.textContent = z_mean.length > 2 ? `[${state.axes}]` : "";
   $("sigma").textContent = z_log_sigma ? `(${onAxes(z_log_sigma).map((s) => Math.exp(s).toPrecision(3)).join(", ")})` : "none: a point";
   $("error-name").textContent = state.plane.loss === "own" ? "squared error" : "error (nats)";
   $("error").textContent = nats(errorOf(y));
   $("kl").textContent = z_log_sigma ? nats(sum(klParts(state.code))) : "none";
-  $("undo").disabled = !drawing.steps.length;
+  $("undo").ariaDisabled = !drawing.steps.length; // not disabled: that would take the keyboard's focus away
   later(resample, 120); // eight images would hold up a stroke
   if (move) return moveTo(z_mean);
   paintOver();
@@ -56,13 +58,13 @@ function look(move = true) { // at the image: what the encoder makes of it
 const nats = (number) => minus(fixed(number, 2));
 const errorOf = (y) => LOSSES[state.plane.loss](state.image, y, state.plane.log_sigma);
 
-// Draws
+// Samples
 
 function normal() { // one draw from N(0, 1), by Box and Muller
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-function drawAgain() {
+function sampleAgain() {
   state.noise = Array.from({ length: DRAWS }, () => state.z.map(normal));
   if (state.code.z_log_sigma) paintImage($("prior"), ...state.noise.map(() => decode(state.z.map(normal))));
   resample();
@@ -86,7 +88,7 @@ function show(plane, z) {
   state.here = decode(state.z);
   useAxes(plane.axes, !z);
   if (z) moveTo(z);
-  drawAgain();
+  sampleAgain();
 }
 
 // Dimensions: two are on the axes, the others have sliders
@@ -119,7 +121,7 @@ function slider(d) {
 function setSliders() {
   for (const input of $("sliders").querySelectorAll("input")) {
     input.value = state.z[input.name];
-    input.nextSibling.textContent = minus(...write(state.z[input.name]));
+    input.ariaValueText = input.nextSibling.textContent = minus(...write(state.z[input.name]));
   }
 }
 
@@ -138,7 +140,7 @@ function sumUp() { // for the image, at the point where the reader is
   const error = errorOf(state.here), lines = [`reconstruction error = ${FORMULAS[loss](Math.exp(log_sigma))} = ${nats(error)}`];
   if (!z_log_sigma) return tabulate({ [axis]: z_mean, "point here": z }, [...lines, "no KL divergence: this is the whole loss"]);
   const sigma = z_log_sigma.map(Math.exp), KL = klParts(state.code), kl = sum(KL);
-  lines.unshift("z = z_mean + exp(z_log_sigma) · epsilon: epsilon is the draw that leads to the point here");
+  lines.unshift("z = z_mean + exp(z_log_sigma) · epsilon: the epsilon that leads to the point in the plane");
   lines.push(`KL divergence = sum of ½ (z_mean² + sigma² − 1 − 2 z_log_sigma) = ${nats(kl)}`);
   if (loss !== "own") lines.push(`loss = reconstruction error + beta · KL = ${nats(error)} + ${beta} · ${nats(kl)} = ${nats(error + beta * kl)} nats`);
   tabulate({ z_mean, z_log_sigma, sigma, epsilon: z.map((v, d) => (v - z_mean[d]) / sigma[d]), z, KL }, lines);
@@ -160,9 +162,10 @@ function describe(plane) {
     parts.push(`The points are a projection on ${a} and ${b}, wherever they are along the other dimension${others > 1 ? "s" : ""}.`);
     parts.push("What is decoded lies on a slice: the sliders say where.");
   }
-  const some = data.chosen.length < data.which.length ? `; ${data.chosen.length.toLocaleString("en")}, spread evenly, can be` : "";
-  parts.push(`Click or tap to choose one${some}; the first shown is one that the VAE reconstructs well.`);
-  if (plane.id === "vae") parts.push("Ellipse: the chosen image's Gaussian, 1 sigma. Dashed: the prior, 1 and 2 sigma.");
+  const some = data.chosen.length < data.which.length ? ` of ${data.chosen.length.toLocaleString("en")}, spread evenly` : "";
+  parts.push(`Click or tap to choose one${some}, or drag to leave the point where you like.`);
+  parts.push("The first image is one that the VAE reconstructs well.");
+  if (plane.id === "vae") parts.push("Ellipse: the image's Gaussian, 1 sigma; dashed: the prior, 1 and 2 sigma.");
   if (data.names.length) parts.push("Nearest: the label of most of the 20 nearest images.");
   if (plane.beyond) parts.push(`${plane.beyond} far out, drawn on the rim.`);
   $("about").textContent = parts.join(" ");
@@ -174,14 +177,10 @@ function later(work, milliseconds) { // when it was not asked for again for so l
   waiting.set(work, setTimeout(work, milliseconds));
 }
 
-function tell() {
-  const label = data.names.length ? `, nearest label ${data.names[labelAround(state.z)]}` : "";
-  $("live").textContent = tuple(state.z) + label;
-  $("image").setAttribute("aria-label", `Decoded at ${tuple(state.z)}`);
-}
+const tell = () => { $("live").textContent = [$("where"), $("near")].map((each) => each.textContent).join(" "); };
 
 function keepAddress() { // an iframe of a notebook has none of its own
-  if (location.protocol !== "about:") history.replaceState(null, "", "#" + [state.plane.id, ...write(...state.z)].join(","));
+  if (location.protocol !== "about:") history.replaceState(null, "", "#" + [state.plane.id, ...write(...state.rest)].join(","));
 }
 
 function addressed() {
@@ -200,7 +199,7 @@ function onKey(event) {
   else if (key === "Home") moveTo(state.z.map(() => 0));
   else if (key === "n") turn(1);
   else if (key === "p") turn(-1);
-  else if (key === "d") drawAgain();
+  else if (key === "s") sampleAgain();
   else return;
   event.preventDefault();
 }
@@ -209,12 +208,13 @@ let pressed = null;
 function onPointer(event) {
   const box = $("over").getBoundingClientRect();
   const at = [event.clientX - box.left, event.clientY - box.top];
+  const point = [view.fromX(at[0]), view.fromY(at[1])], goesOn = ["pointerdown", "pointermove"].includes(event.type);
   if (event.type === "pointerdown" && event.isPrimary && event.button === 0) pressed = at;
   const tapped = event.type === "pointerup" && pressed && Math.hypot(at[0] - pressed[0], at[1] - pressed[1]) < 8;
-  const point = [view.fromX(at[0]), view.fromY(at[1])], over = ["pointerup", "pointercancel"].includes(event.type);
-  if (over) pressed = null;
+  if (!goesOn) pressed = null;
   if (tapped) choose(nearestInPlane(...point));
-  else if (event.isPrimary && !over) moveInPlane(...point);
+  else if (!goesOn) moveTo(state.rest);
+  else if (event.isPrimary) moveInPlane(...point, event.buttons > 0);
 }
 
 // Starting
@@ -228,16 +228,17 @@ function build() {
   }
   $("label-name").hidden = $("label").parentElement.hidden = !data.names.length;
   $("planes").hidden = data.planes.length < 2;
+  $("fitted").hidden = !data.fitted;
 }
 
 function listen() {
   const repaint = () => { paintUnder(); paintOver(); };
-  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) {
+  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave"]) {
     $("over").addEventListener(type, onPointer);
     $("paper").addEventListener(type, onPen);
   }
   $("over").addEventListener("keydown", onKey);
-  const buttons = { previous: () => turn(-1), next: () => turn(1), clear, undo, again: drawAgain };
+  const buttons = { previous: () => turn(-1), next: () => turn(1), clear, undo, again: sampleAgain };
   for (const id of ["across", "up"]) $(id).addEventListener("change", chooseAxes);
   $("arithmetic").addEventListener("toggle", sumUp);
   for (const [id, press] of Object.entries(buttons)) $(id).addEventListener("click", press);

@@ -7,9 +7,9 @@ const values = height * width * channels;
 const DRAWS = 8; // in a strip
 const NEIGHBOURS = 20; // whose most frequent label is said to be the nearest
 const RIM = { left: 52, right: 12, top: 14, bottom: 50 }; // both sums equal, so that the plane is a square
-// The point in the latent space, z, and what it decodes to, here; the dimensions across and up; the image, in
-// [0, 1], and what it encodes to.
-const state = { plane: null, z: [], axes: [], chosen: data.start, drawn: false, image: null, code: null, noise: [], here: null };
+// The point in the latent space, z, what it decodes to, here, and where it rests when the mouse leaves the plane; the
+// dimensions across and up; the image, in [0, 1], and what it encodes to.
+const state = { plane: null, z: [], rest: [], axes: [], chosen: data.start, drawn: false, image: null, code: null, noise: [], here: null };
 const colorOf = (i) => data.colors[data.which[i]];
 const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
 const minus = (text) => text.replace(/-/g, "\u2212");
@@ -121,7 +121,7 @@ function measure() {
 
 function fresh(canvas) {
   const pixels = Math.round(view.size * devicePixelRatio);
-  if (canvas.width !== pixels) canvas.width = canvas.height = pixels;
+  if (canvas.width !== pixels || canvas.height !== pixels) canvas.width = canvas.height = pixels;
   const context = canvas.getContext("2d");
   context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   context.clearRect(0, 0, view.size, view.size);
@@ -209,7 +209,7 @@ function paintPrior(context) {
 function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
   if (String(state.axes) !== String(state.plane.axes)) return; // on other axes labels lie over one another
   clipToPlane(context);
-  context.font = `bold ${view.size < 450 ? 14 : 18}px system-ui, sans-serif`;
+  context.font = `bold ${clamp(Math.round(view.size / 32), 12, 18)}px system-ui, sans-serif`;
   Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
   context.strokeStyle = view.ink.card;
   context.fillStyle = view.ink.ink;
