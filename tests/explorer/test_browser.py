@@ -275,13 +275,13 @@ def test_it_is_told_to_screen_readers_and_reached_by_keyboard(tab, made):
     tab.keyboard.press("ArrowRight")
     tab.wait_for_timeout(700)
     assert re.fullmatch(r"z = \(.*\) nearest: \d", tab.inner_text("#live"))
+    assert tab.eval_on_selector(PLANE, "canvas => getComputedStyle(canvas).outlineStyle") == "solid"
+    assert tab.inner_text("#legend").split() == [str(label) for label in np.unique(made.y)]
     tab.click("#clear")
     tab.focus("#undo")
     tab.keyboard.press("Enter")
     assert tab.get_attribute("#undo", "aria-disabled") == "true"  # and keeps the focus, to go on from
     assert tab.evaluate("document.activeElement.id") == "undo"
-    assert tab.eval_on_selector(PLANE, "canvas => getComputedStyle(canvas).outlineStyle") == "solid"
-    assert tab.inner_text("#legend").split() == [str(label) for label in np.unique(made.y)]
 
 
 def test_light_and_dark(browser, made):

@@ -9,7 +9,7 @@ import numpy as np
 from vae._keras import keras
 from vae.backends import Chunk
 
-CHUNK_BYTES = 4 * 2**20  # at most so much is copied and handed over at a time; Keras keeps a few in store
+CHUNK_BYTES = 16 * 2**20  # at most so much is copied and handed over at a time; Keras keeps a few in store
 CHUNKS_AN_EPOCH = 5  # at least, so that a progress bar moves
 
 
