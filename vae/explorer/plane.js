@@ -209,7 +209,7 @@ function paintPrior(context) {
 function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
   if (String(state.axes) !== String(state.plane.axes)) return; // on other axes labels lie over one another
   clipToPlane(context);
-  context.font = `bold ${clamp(Math.round(view.size / 32), 12, 18)}px system-ui, sans-serif`;
+  context.font = `bold ${clamp(Math.round(view.size / 32), 11, 18)}px system-ui, sans-serif`;
   Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
   context.strokeStyle = view.ink.card;
   context.fillStyle = view.ink.ink;
