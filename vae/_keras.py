@@ -113,13 +113,13 @@ def global_seed() -> int | None:
     return None if seed is None else int(seed)
 
 
-def origin(tensor: Any) -> tuple[Any, int]:
-    """Return the operation that a symbolic tensor comes from, and which of its outputs it is.
+def origin(tensor: Any) -> tuple[Any, int, list[Any]]:
+    """Return the operation that a symbolic tensor comes from, which of its outputs it is, and of what inputs.
 
-    No public attribute of a tensor leads there.
+    No public attribute of a tensor leads there, and `layer.input` is that of the layer's first call.
     """
-    operation, _, index = tensor._keras_history
-    return operation, index
+    operation, node, index = tensor._keras_history
+    return operation, index, operation._inbound_nodes[node].input_tensors
 
 
 def all_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -110,6 +110,35 @@ def test_other_settings_of_the_layers(browser, tmp_path):
         np.testing.assert_allclose(results(tab, "decode", points), expected, atol=0.01)
 
 
+def shared_layers():
+    """Layers that are called twice, one cut out of a larger model, and layers that act in training alone."""
+    layers = keras.layers
+    image = keras.Input((8, 6, 1))
+    noisy = layers.GaussianNoise(0.5)(image)
+    flatten, twice = layers.Flatten(), layers.Dense(4, activation="tanh")
+    x = layers.Dense(4)(flatten(layers.Conv2D(2, 3, padding="same")(noisy)))
+    x = layers.Dropout(0.5)(twice(twice(x)))
+    means, spreads = layers.Dense(2)(x), layers.Dense(2)(flatten(x))
+    encoder = keras.Model(image, [means, spreads, vae.Sampling()([means, spreads])])
+    up, narrow = layers.UpSampling2D(2), layers.Conv2D(1, 3, strides=2, padding="same", activation="relu")
+    z = layers.Dense(2)(keras.Input((3,)))
+    x = layers.Reshape((8, 6, 1))(layers.Dense(48)(z))
+    x = narrow(up(layers.Conv2D(1, 3, padding="same")(narrow(up(x)))))
+    return encoder, keras.Model(z, x)  # of a larger model, from z on
+
+
+def test_a_layer_may_be_called_twice_and_a_network_be_part_of_a_larger_one(browser, tmp_path):
+    keras.utils.set_random_seed(0)
+    model, images = vae.VAE(*shared_layers()), np.random.default_rng(0).random((5, 8, 6, 1), np.float32)
+    explore(model, images, path=tmp_path / "latent.html")
+    with opened(browser, (tmp_path / "latent.html").as_uri()) as tab:
+        codes = results(tab, "encode", vae.flatten(images))
+        np.testing.assert_allclose(codes, np.hstack(model.encode(images)), atol=0.01)
+        points = np.random.default_rng(0).normal(size=(9, 2))
+        expected = model.decode(points).reshape(9, -1)
+        np.testing.assert_allclose(results(tab, "decode", points), expected, atol=0.01)
+
+
 def with_layer(*layers, activation="silu"):
     image = x = keras.Input((784,))
     for layer in layers:

@@ -2,14 +2,13 @@
 
 import base64
 import html
-import io
 import json
 import re
+import zlib
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import vae
 from vae.builders import build_conv_decoder, build_conv_encoder
@@ -24,8 +23,11 @@ def data_of(content):
     return json.loads(text)
 
 
-def pixels_of(png):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))))
+def pixels_of(data):
+    """The images that can be chosen, (n, values), uint8."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(data["originals"])), np.uint8).reshape(
+        len(data["chosen"]), -1
+    )
 
 
 @pytest.fixture
@@ -132,11 +134,15 @@ def test_one_black_image_can_be_opened_on(small, target):
     assert start_of(small[0].points[:1], np.zeros((1, 4)), [3], target) == 0
 
 
-def test_originals_lie_side_by_side(page, images):
-    tiles = (
-        pixels_of(data_of(page.content)["originals"]).reshape(4, 28, 4, 28).swapaxes(1, 2).reshape(16, 784)
-    )
-    np.testing.assert_allclose(tiles, 255 * images, atol=1)
+def test_originals_are_the_images_themselves(page, images):
+    np.testing.assert_allclose(pixels_of(data_of(page.content)), 255 * images, atol=1)
+
+
+@pytest.mark.parametrize(("corner", "side", "fitted"), [(4, 20, True), (3, 8, False), (0, 28, False)])
+def test_only_images_made_as_mnists_have_drawings_fitted(corner, side, fitted, vae_model, target):
+    images = np.zeros((5, 28, 28))
+    images[:, corner : corner + side, corner : corner + side] = 0.9
+    assert data_of(explore(vae_model, images, path=target).content)["fitted"] is fitted
 
 
 def test_only_some_images_can_be_chosen_where_there_are_many(vae_model, target):
@@ -162,9 +168,7 @@ def test_layers_and_shapes_of_every_kind(image_shape, flat, target):
     given = images.reshape(5, -1) if flat else images
     data = data_of(explore(model, given, path=target, image_shape=image_shape if flat else None).content)
     assert data["shape"] == [size for size in image_shape if size != 1]
-    np.testing.assert_allclose(
-        pixels_of(data["originals"])[:8, : image_shape[1]].ravel(), 255 * images[0].ravel(), atol=1
-    )
+    np.testing.assert_allclose(pixels_of(data), 255 * images.reshape(5, -1), atol=1)
 
 
 def test_the_autoencoder_has_a_plane_of_its_own(vae_model, images, target):

@@ -254,6 +254,12 @@ def nested():
     )
 
 
+def called_twice():
+    z, reshape = keras.Input((2,)), keras.layers.Reshape((PIXELS,))
+    x = reshape(keras.layers.Dense(PIXELS, "sigmoid")(z))
+    return keras.Model(z, reshape(keras.layers.Dense(PIXELS)(x)))
+
+
 L = keras.layers
 LEAVING = {
     "linear": lambda: decoder_of(L.Dense(PIXELS)),
@@ -263,6 +269,7 @@ LEAVING = {
     "ReLU": lambda: decoder_of(L.ReLU()),
     "a Reshape behind": lambda: decoder_of(L.Dense(PIXELS), L.Reshape((6, 6)), L.Flatten()),
     "nested": nested,
+    "a Reshape called twice": called_twice,
 }
 
 

@@ -1,6 +1,6 @@
 // Drawing on the image. Everything is done on its pixels, so that what is seen is what is encoded.
 
-const INK = data.paper > 0.5 ? 0 : 1;
+const INK = 1 - data.paper;
 const BRUSH = 1.3 * Math.max(height, width) / 28; // radius, in pixels
 const FITTED = 20; // pixels of MNIST's 28 into which its digits were fitted
 // Each step before the last, for undo: the pixels as drawn, and of which image they are.
@@ -67,18 +67,19 @@ function undo() {
   if (!step) return;
   Object.assign(state, { drawn: step.drawn, chosen: step.chosen });
   drawing.pixels = step.pixels;
-  state.image = step.drawn ? toForm(step.pixels) : cut(data.originals, step.chosen);
+  state.image = step.drawn ? toForm(step.pixels) : original(step.chosen);
   look();
 }
 
 function onPen(event) {
+  if (!event.isPrimary) return; // between two fingers, a stroke would zigzag
   const box = $("paper").getBoundingClientRect();
   const point = [(event.clientX - box.left) / box.width * width, (event.clientY - box.top) / box.height * height];
-  if (event.type === "pointerdown" && event.isPrimary && event.button === 0) {
+  if (event.type === "pointerdown" && event.button === 0) {
     keepStep();
     $("paper").setPointerCapture(event.pointerId);
     drawing.last = point;
-  } else if (event.type !== "pointermove" || !event.isPrimary) drawing.last = event.isPrimary ? null : drawing.last;
+  } else if (event.type !== "pointermove") drawing.last = null;
   if (!drawing.last) return;
   drawLine(drawing.last, point);
   drawing.last = point;

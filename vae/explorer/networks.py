@@ -2,8 +2,9 @@
 
 A network is a list of layers; each says which result it takes: 0 is the network's input, 1 the first layer's
 output. The page works on flat arrays, row by row, channels last, so `Reshape` and `Flatten` change nothing
-there and are left out. All weights of a network are one text: base64 of IEEE half floats, which every
-browser can be told to read. Never bfloat16: with 8 bits a weight MNIST's digits come out visibly wrong.
+there and are left out, as are layers that act in training alone. All weights of a network are one text:
+base64 of IEEE half floats where these do, which every browser can be told to read. Never bfloat16: with 8
+bits a weight MNIST's digits come out visibly wrong.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,9 @@ _NAMES = ["linear", "relu", "leaky_relu", "elu", "selu", "silu", "gelu", "tanh",
 _ACTIVATIONS = {name: getattr(keras.activations, name) for name in _NAMES} | {
     "clip_log_sigma": clip_log_sigma
 }
-_KINDS = ["Dense", "Conv2D", "UpSampling2D", "Cropping2D", "Reshape", "Flatten"]
-_LAYERS = [getattr(keras.layers, kind) for kind in _KINDS]
+_LEFT_OUT = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Dropout, keras.layers.GaussianNoise)
+_KINDS = ["Dense", "Conv2D", "UpSampling2D", "Cropping2D"]
+_LAYERS = {*_LEFT_OUT, *(getattr(keras.layers, kind) for kind in _KINDS)}
 _SIGMAS = 0.05  # of its own sigma, that half floats may move a z_mean
 _PIXEL = 0.01  # that they may move a pixel
 
@@ -54,18 +56,18 @@ def _write(
     name: str, network: keras.Model, inputs: np.ndarray, allowed: Callable[..., Any]
 ) -> dict[str, Any]:
     """Return a network for the page: in half floats, unless these move its first output more than allowed."""
-    layers: dict[Layer, dict[str, Any]] = {}
+    layers: dict[int, dict[str, Any]] = {}
     results = [_collect(name, output, layers) for output in network.outputs]
     exact, half = (_run(network, inputs, dtype) for dtype in (np.float32, np.float16))
     if not all(np.isfinite(result).all() for result in exact):
         raise ValueError(f"{name} must give finite values; got NaN or infinity.")
     bits = 16 if np.all(np.abs(half[0] - exact[0]) < allowed(*exact)) else 32  # NaN is not below
-    weights = np.concatenate([np.zeros(0), *map(_weights_of, layers)]).astype(f"<f{bits // 8}")
+    weights = np.concatenate([np.zeros(0), *(layer.pop("weights") for layer in layers.values())])
     return {
         "layers": list(layers.values()),
         "results": results,
         "bits": bits,
-        "weights": to_base64(weights.tobytes()),
+        "weights": to_base64(weights.astype(f"<f{bits // 8}").tobytes()),
     }
 
 
@@ -82,26 +84,26 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor)).astype(np.float32)
 
 
-def _collect(name: str, tensor: Tensor, layers: dict[Layer, dict[str, Any]]) -> int:
-    """Add to layers those that lead to a tensor; return which result it is."""
-    layer, _ = origin(tensor)
+def _collect(name: str, tensor: Tensor, layers: dict[int, dict[str, Any]]) -> int:
+    """Add to layers, by their outputs, those that lead to a tensor; return which result it is."""
+    layer, _, inputs = origin(tensor)
     if isinstance(layer, keras.layers.InputLayer):
         return 0
-    if not _is_known(layer):
+    if not _is_known(layer, inputs):
         activation = getattr(getattr(layer, "activation", None), "__name__", None)
         raise ValueError(
             f"{name} must be of the builders' layers and activations to be explored, which the page can "
             f"run; got {getattr(layer, 'name', layer)!r}, a {type(layer).__name__}"
             f"{f' with the activation {activation!r}' if activation else ''}."
         )
-    takes = _collect(name, layer.input, layers)
-    if isinstance(layer, keras.layers.Reshape | keras.layers.Flatten):
+    takes = _collect(name, inputs[0], layers)
+    if isinstance(layer, _LEFT_OUT):
         return takes
-    layers.setdefault(layer, {"takes": takes} | _describe(layer))
-    return list(layers).index(layer) + 1
+    layers.setdefault(id(tensor), {"takes": takes} | _describe(layer, inputs[0], tensor))
+    return list(layers).index(id(tensor)) + 1
 
 
-def _is_known(layer: Layer) -> bool:
+def _is_known(layer: Layer, inputs: list[Tensor]) -> bool:
     """Tell whether the page can run a layer, with all of its settings."""
     activation = getattr(layer, "activation", keras.activations.linear)
     return (
@@ -110,30 +112,24 @@ def _is_known(layer: Layer) -> bool:
         and getattr(layer, "interpolation", "nearest") == "nearest"
         and set(getattr(layer, "dilation_rate", [1])) == {1}
         and getattr(layer, "groups", 1) == 1
-        and not (type(layer) is keras.layers.Dense and len(layer.input.shape) != 2)
+        and not (type(layer) is keras.layers.Dense and len(inputs[0].shape) != 2)
         and _ACTIVATIONS.get(getattr(activation, "__name__", "")) is activation
     )
 
 
-def _weights_of(layer: Layer) -> np.ndarray:
-    """Return kernel and bias, as one row of numbers."""
-    weights = [_array(variable) for variable in layer.weights]
-    if len(weights) == 1:  # no bias
-        weights.append(np.zeros(weights[0].shape[-1]))
-    return np.concatenate([np.zeros(0), *map(np.ravel, weights)])
-
-
-def _describe(layer: Layer) -> dict[str, Any]:
-    """Return what the page is told of a layer."""
-    kind, before, after = type(layer).__name__, list(layer.input.shape[1:]), list(layer.output.shape[1:])
-    told: dict[str, Any] = {"kind": kind, "input": before, "output": after}
+def _describe(layer: Layer, before: Tensor, after: Tensor) -> dict[str, Any]:
+    """Return what the page is told of a layer between two tensors; its weights as one row of numbers."""
+    kind, into, out = type(layer).__name__, list(before.shape[1:]), list(after.shape[1:])
+    told: dict[str, Any] = {"kind": kind, "input": into, "output": out, "weights": np.zeros(0)}
     if kind in ("Dense", "Conv2D"):
-        told["activation"] = layer.activation.__name__
+        kernel = _array(layer.kernel)
+        bias = _array(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
+        told |= {"activation": layer.activation.__name__, "weights": np.concatenate([kernel.ravel(), bias])}
     if kind == "Conv2D":
         told |= {"size": list(layer.kernel_size), "strides": list(layer.strides)}
         # As TensorFlow pads: an odd pixel comes behind, so that with stride 2 little may come before.
-        each = zip(before, after, layer.kernel_size, layer.strides, strict=False)
-        needed = [(out - 1) * stride + kernel - into for into, out, kernel, stride in each]
+        each = zip(into, out, layer.kernel_size, layer.strides, strict=False)
+        needed = [(rows - 1) * stride + size - given for given, rows, size, stride in each]
         told["before"] = [max(n, 0) // 2 if layer.padding == "same" else 0 for n in needed]
     if kind == "UpSampling2D":
         told["size"] = list(layer.size)

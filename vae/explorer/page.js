@@ -26,12 +26,14 @@ function showLabel(element, label, before = "") {
   return element;
 }
 
-function choose(index, move = true) {
+function choose(index) {
   if (state.drawn) keepStep(); // a drawing can be had back
-  Object.assign(state, { chosen: index, drawn: false, image: cut(data.originals, index) });
+  Object.assign(state, { chosen: index, drawn: false, image: original(index) });
   drawing.pixels = state.image.slice();
-  look(move);
+  look();
 }
+
+const turn = (step) => choose((state.chosen + step + data.chosen.length) % data.chosen.length);
 
 function look(move = true) { // at the image: what the encoder makes of it
   const { z_mean, z_log_sigma } = state.code = encode(state.image), y = decode(z_mean);
@@ -44,7 +46,7 @@ function look(move = true) { // at the image: what the encoder makes of it
   const onAxes = (numbers) => state.axes.map((d) => numbers[d]);
   $("mean").textContent = tuple(onAxes(z_mean));
   for (const each of document.querySelectorAll(".axes")) each.textContent = z_mean.length > 2 ? `[${state.axes}]` : "";
-  $("sigma").textContent = z_log_sigma ? `(${onAxes(z_log_sigma).map((s) => Math.exp(s).toPrecision(3)).join(", ")})` : "none: a point";
+  $("sigma").textContent = z_log_sigma ? `(${minus(onAxes(z_log_sigma).map((s) => Math.exp(s).toPrecision(3)).join(", "))})` : "none: a point";
   $("error-name").textContent = state.plane.loss === "own" ? "squared error" : "error (nats)";
   $("error").textContent = nats(errorOf(y));
   $("kl").textContent = z_log_sigma ? nats(sum(klParts(state.code))) : "none";
@@ -77,8 +79,6 @@ function resample() { // the noise stays, so that only the image changes what is
   const posterior = state.noise.map((epsilon) => z_mean.map((m, d) => m + Math.exp(z_log_sigma[d]) * epsilon[d]));
   paintImage($("posterior"), ...posterior.map(decode));
 }
-
-const turn = (step) => choose((state.chosen + step + data.chosen.length) % data.chosen.length);
 
 function show(plane, z) {
   Object.assign(state, { plane, axes: plane.axes, z: z || plane.low.map(() => 0) });
@@ -115,29 +115,29 @@ function slider(d) {
   const { low, side, axis } = state.plane;
   const input = make("input", { type: "range", min: low[d], max: low[d] + side, step: side / 500, name: d });
   input.addEventListener("input", () => moveTo(state.z.with(d, Number(input.value))));
-  return make("label", {}, `${axis}[${d}]`, input, make("output"));
+  return make("label", {}, `${axis}[${d}]`, input, make("span", { ariaHidden: true }));
 }
 
 function setSliders() {
   for (const input of $("sliders").querySelectorAll("input")) {
     input.value = state.z[input.name];
-    input.ariaValueText = input.nextSibling.textContent = minus(...write(state.z[input.name]));
+    input.ariaValueText = input.nextSibling.textContent = minus(rounded([state.z[input.name]])[0]);
   }
 }
 
 // The arithmetic
 
 const FORMULAS = {
-  mse: () => "sum of (x − decode(z))²",
-  bernoulli: () => "− sum of x log y + (1 − x) log(1 − y) with y = decode(z)",
-  gaussian: (s) => `sum of (x − decode(z))² / (2 s²) + log(s √(2π)) with s = ${s.toFixed(3)}`,
-  own: () => "a function of your own, not in the page; squared error = sum of (x − decode(z))²",
+  mse: () => "reconstruction error = sum of (x − decode(z))²",
+  bernoulli: () => "reconstruction error = − sum of x log y + (1 − x) log(1 − y) with y = decode(z)",
+  gaussian: (s) => `reconstruction error = sum of (x − decode(z))² / (2 s²) + log(s √(2π)) with s = ${s.toFixed(3)}`,
+  own: () => "the loss is one of your own, which is not in the page; squared error = sum of (x − decode(z))²",
 };
 
 function sumUp() { // for the image, at the point where the reader is
   if (!$("arithmetic").open) return;
   const { code: { z_mean, z_log_sigma }, z } = state, { axis, beta, loss, log_sigma } = state.plane;
-  const error = errorOf(state.here), lines = [`reconstruction error = ${FORMULAS[loss](Math.exp(log_sigma))} = ${nats(error)}`];
+  const error = errorOf(state.here), lines = [`${FORMULAS[loss](Math.exp(log_sigma))} = ${nats(error)}`];
   if (!z_log_sigma) return tabulate({ [axis]: z_mean, "point here": z }, [...lines, "no KL divergence: this is the whole loss"]);
   const sigma = z_log_sigma.map(Math.exp), KL = klParts(state.code), kl = sum(KL);
   lines.unshift("z = z_mean + exp(z_log_sigma) · epsilon: the epsilon that leads to the point in the plane");
@@ -150,7 +150,7 @@ function tabulate(columns, lines) { // a row for each dimension
   const cells = (kind, texts) => texts.map((text) => make(kind, {}, text));
   const rows = [cells("th", ["", ...Object.keys(columns)])];
   for (let d = 0; d < state.z.length; d++)
-    rows.push(cells("td", [`[${d}]`, ...Object.values(columns).map((column) => minus(fixed(column[d], 3)))]));
+    rows.push([...cells("th", [`[${d}]`]), ...cells("td", Object.values(columns).map((column) => minus(fixed(column[d], 3))))]);
   $("table").replaceChildren(...rows.map((row) => make("tr", {}, ...row)));
   $("lines").replaceChildren(...cells("li", lines));
 }
@@ -167,7 +167,7 @@ function describe(plane) {
   parts.push("The first image is one that the VAE reconstructs well.");
   if (plane.id === "vae") parts.push("Ellipse: the image's Gaussian, 1 sigma; dashed: the prior, 1 and 2 sigma.");
   if (data.names.length) parts.push("Nearest: the label of most of the 20 nearest images.");
-  if (plane.beyond) parts.push(`${plane.beyond} far out, drawn on the rim.`);
+  if (plane.beyond && onFirstAxes()) parts.push(`${plane.beyond} far out, drawn on the rim.`);
   $("about").textContent = parts.join(" ");
 }
 
@@ -180,7 +180,7 @@ function later(work, milliseconds) { // when it was not asked for again for so l
 const tell = () => { $("live").textContent = [$("where"), $("near")].map((each) => each.textContent).join(" "); };
 
 function keepAddress() { // an iframe of a notebook has none of its own
-  if (location.protocol !== "about:") history.replaceState(null, "", "#" + [state.plane.id, ...write(...state.rest)].join(","));
+  if (location.protocol !== "about:") history.replaceState(null, "", "#" + [state.plane.id, ...rounded(state.rest)].join(","));
 }
 
 function addressed() {
@@ -206,15 +206,16 @@ function onKey(event) {
 
 let pressed = null;
 function onPointer(event) {
+  if (!event.isPrimary) return; // a second finger
   const box = $("over").getBoundingClientRect();
   const at = [event.clientX - box.left, event.clientY - box.top];
   const point = [view.fromX(at[0]), view.fromY(at[1])], goesOn = ["pointerdown", "pointermove"].includes(event.type);
-  if (event.type === "pointerdown" && event.isPrimary && event.button === 0) pressed = at;
+  if (event.type === "pointerdown" && event.button === 0) pressed = at;
   const tapped = event.type === "pointerup" && pressed && Math.hypot(at[0] - pressed[0], at[1] - pressed[1]) < 8;
   if (!goesOn) pressed = null;
   if (tapped) choose(nearestInPlane(...point));
   else if (!goesOn) moveTo(state.rest);
-  else if (event.isPrimary) moveInPlane(...point, event.buttons > 0);
+  else moveInPlane(...point, pressed !== null);
 }
 
 // Starting
@@ -249,9 +250,9 @@ function listen() {
 
 document.querySelector("h1").textContent = document.title;
 build();
-data.originals = await pixelsOf(data.originals);
+data.originals = await inflate(data.originals);
 data.planes.forEach(load);
-state.image = cut(data.originals, state.chosen);
+state.image = original(state.chosen);
 drawing.pixels = state.image.slice();
 show(...(addressed() || [data.planes[0]]));
 listen();

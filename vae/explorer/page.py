@@ -1,7 +1,7 @@
 """What the latent-space page holds, computed and written: one file, with everything in it.
 
-The page carries the networks themselves and runs them, so it can encode and decode anything, exactly.
-Beside them it has the images as one PNG and their points as 16-bit numbers. How it looks is in `page.html`.
+The page carries the networks themselves and runs them, so it can encode and decode anything. Beside them it
+has the images, compressed, and their points as 16-bit numbers. How it looks is in `page.html`.
 The scripts are put into it: `networks.js` computes, `plane.js` paints the latent plane, `drawing.js` draws on
 the image, and `page.js` moves and says what is seen.
 """
@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,19 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vae._checks import Images, Labels, check_images, check_instance
 from vae.data import to_uint8
 from vae.explorer.networks import write_networks
 from vae.figures.classes import Classes, Group, View, name_places, sort_labels
 from vae.figures.latent import encode_rows
-from vae.figures.shared import COLORS, check_file, to_base64, to_mosaic, to_pictures, to_png
+from vae.figures.shared import COLORS, check_file, to_base64, to_pictures
 from vae.files.atomic import write_whole
 from vae.model import VAE, Autoencoder
 
 _MOST_ORIGINALS = 1000
-_ORIGINAL_VALUES = 1_000_000  # likewise; photographs compress far less than digits
+_ORIGINAL_VALUES = 1_000_000  # of all images that can be chosen; photographs compress far less than digits
 _LONGEST_NAME = 4  # of labels written into the plane; longer ones would cover it
 _NEIGHBOURS = 20  # of an image in the plane, that tell whether its label is at home there
 _PRIOR_REACH = 2.5  # sigmas of N(0, I) that the VAE's plane shows at least
@@ -132,11 +132,11 @@ def explore(
         "colors": classes.colors,
         "which": classes.numbers.tolist(),
         "shape": shape,
-        "paper": float(np.median(originals) > 0.5),  # dark or light: what a cleared drawing is of
+        "paper": int(np.median(originals) > 0.5),  # dark or light: what a cleared drawing is of
         "fitted": _is_like_mnist(originals),
         "chosen": chosen.tolist(),
         "start": _choose_start(model, originals, points["model"], chosen, classes.numbers),
-        "originals": _sheet(originals),
+        "originals": to_base64(zlib.compress(to_uint8(originals).tobytes(), 9)),
         "planes": planes,
     }
     content = _fill(f"Latent plane of {len(array):,} images" if title is None else title, data)
@@ -182,10 +182,12 @@ def _describe(argument: str, model: Any, points: np.ndarray, classes: Classes) -
 
 
 def _loss(model: Any) -> dict[str, Any]:
-    """Return what the page computes the loss with; a function of the user's own it cannot."""
+    """Return what the page computes the loss with; one of the user's own it cannot."""
     loss = model.reconstruction
+    if not isinstance(loss, str) or type(model).loss_terms not in (VAE.loss_terms, Autoencoder.loss_terms):
+        loss = "own"
     return {
-        "loss": loss if isinstance(loss, str) else "own",
+        "loss": loss,
         "log_sigma": math.log(model.reconstruction_loss.sigma) if loss == "gaussian" else 0,
         "beta": model.beta if isinstance(model, VAE) else 0,
     }
@@ -197,7 +199,7 @@ def _is_like_mnist(originals: np.ndarray) -> bool:
         return False
     lit = np.stack([(originals > 0.1).any(axis=axis) for axis in (1, 2)])  # columns and rows, of each image
     sides = 28 - lit.argmax(axis=2) - lit[:, :, ::-1].argmax(axis=2)
-    return bool((np.max(sides, axis=0) <= 20).mean() > 0.95)
+    return bool((abs(np.max(sides, axis=0) - 19) <= 1).mean() > 0.95)
 
 
 def _places(points: np.ndarray, low: np.ndarray, side: float, classes: Classes) -> list[tuple[float, float]]:
@@ -244,12 +246,6 @@ def _cube(points: np.ndarray, least_reach: float) -> tuple[np.ndarray, float]:
     return (low + high) / 2 - side / 2, side
 
 
-def _sheet(pictures: np.ndarray) -> str:
-    """Return pictures side by side, row by row, as a PNG about as high as wide."""
-    sheet = to_mosaic(pictures, columns=math.isqrt(len(pictures) - 1) + 1)
-    return to_base64(to_png(Image.fromarray(to_uint8(sheet))))
-
-
 # The file
 
 
@@ -263,7 +259,7 @@ def _fill(title: str, data: dict[str, Any]) -> str:
     for name, code in (("script", script), ("style", style)):
         hashes += f"{name}-src 'sha256-{to_base64(hashlib.sha256(code.encode()).digest())}'; "
     parts = {
-        # This script, this style, embedded pictures, nothing else.
+        # This script, this style, an empty icon, nothing else.
         "policy": f"default-src 'none'; {hashes}img-src data:; base-uri 'none'; form-action 'none'",
         "title": html.escape(title),
         "script": script,

@@ -22,23 +22,13 @@ function make(name, properties, ...children) { // an element
 
 // Loading
 
-async function pixelsOf(png) {
-  const image = make("img", { src: "data:image/png;base64," + png });
-  await image.decode();
-  const canvas = make("canvas", { width: image.naturalWidth, height: image.naturalHeight });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  return { rgba: context.getImageData(0, 0, canvas.width, canvas.height).data, width: canvas.width };
+// Not as a picture: browsers that guard against fingerprinting give noise where a canvas is read.
+async function inflate(base64) {
+  const stream = new Blob([bytesOf(base64)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-function cut({ rgba, width: stride }, index) {
-  const columns = stride / width, image = new Float32Array(values);
-  const top = Math.floor(index / columns) * height, left = (index % columns) * width;
-  let to = 0;
-  for (let v = 0; v < height; v++) for (let u = 0; u < width; u++)
-    for (let c = 0; c < channels; c++) image[to++] = rgba[4 * ((top + v) * stride + left + u) + c] / 255;
-  return image;
-}
+const original = (index) => Float32Array.from(data.originals.subarray(index * values, (index + 1) * values), (v) => v / 255);
 
 function load(plane) {
   const n = plane.low.length;
@@ -61,6 +51,7 @@ function encode(pixels) {
 // Where a point of the latent space is in the plane. One dimension has no height: the points are spread.
 const across = (z) => z[state.axes[0]];
 const up = (z, i = 0) => (state.axes.length > 1 ? z[state.axes[1]] : state.plane.side * ((i * 0.618034 + 0.5) % 1 - 0.5));
+const onFirstAxes = () => String(state.axes) === String(state.plane.axes);
 const latent = (i) => { const n = state.z.length; return state.plane.points.subarray(i * n, i * n + n); };
 const corner = () => [state.plane.low[state.axes[0]], state.axes.length > 1 ? state.plane.low[state.axes[1]] : -state.plane.side / 2];
 
@@ -71,6 +62,7 @@ function nearestInPlane(x, y) { // of the images that can be chosen
 
 function labelAround(z) { // the number of the label that most of the nearest images have
   const { points } = state.plane, n = z.length;
+  if (!data.names.length) return null;
   let close = []; // [distance, image], the nearest first
   for (let i = 0; i < data.which.length; i++) {
     let distance = 0;
@@ -87,9 +79,9 @@ function fixed(number, digits) { // without a minus before zero
   const text = number.toFixed(digits);
   return Number(text) === 0 ? text.replace("-", "") : text;
 }
-const write = (...numbers) => numbers.map((n) => fixed(n, state.plane.decimals));
+const rounded = (numbers) => Array.from(numbers, (n) => fixed(n, state.plane.decimals));
 const sum = (numbers) => sumOver(numbers, (v) => v);
-const tuple = (numbers) => minus("(" + write(...numbers).join(", ") + ")");
+const tuple = (numbers) => minus("(" + rounded(numbers).join(", ") + ")");
 
 // Painting
 
@@ -207,7 +199,7 @@ function paintPrior(context) {
 }
 
 function paintNames(context) { // over the crosshair and the ellipse, or they would strike names out
-  if (String(state.axes) !== String(state.plane.axes)) return; // on other axes labels lie over one another
+  if (!onFirstAxes()) return; // on others labels lie over one another
   clipToPlane(context);
   context.font = `bold ${clamp(Math.round(view.size / 32), 11, 18)}px system-ui, sans-serif`;
   Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });

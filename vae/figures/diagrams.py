@@ -148,7 +148,7 @@ def _key(operation: Any) -> str:
 
 def _layer_of(tensor: Any) -> Any:
     """Return the layer, however deeply nested, that a symbolic tensor comes from."""
-    operation, index = origin(tensor)
+    operation, index, _ = origin(tensor)
     return _layer_of(operation.outputs[index]) if isinstance(operation, keras.Model) else operation
 
 

@@ -129,11 +129,11 @@ def check_probabilities(decoder: keras.Model) -> None:
 
 def _last_activation(tensor: Any) -> tuple[str, str | None]:
     """Return the name of the layer that makes a tensor, and of its activation if that leaves [0, 1]."""
-    layer, index = origin(tensor)
+    layer, index, inputs = origin(tensor)
     if isinstance(layer, keras.Model) and layer.outputs:
         return _last_activation(layer.outputs[index])
     if isinstance(layer, _HAND_ON):
-        return _last_activation(layer.input)
+        return _last_activation(inputs[0])
     if isinstance(layer, _UNBOUNDED) or (
         isinstance(layer, keras.layers.ReLU) and not (layer.max_value or 2) <= 1
     ):
