@@ -49,7 +49,7 @@ class Page:
     def _repr_html_(self) -> str:
         # Scripts run, but in an origin of their own: the page cannot reach the notebook.
         return (
-            f'<iframe title="Latent-space page" sandbox="allow-scripts" width="100%" height="1280" '
+            f'<iframe title="Latent-space page" sandbox="allow-scripts" width="100%" height="1360" '
             f'style="border: 0" srcdoc="{html.escape(self.content)}"></iframe>'
         )
 
