@@ -100,14 +100,19 @@ def test_other_settings_of_the_layers(browser, tmp_path):
     z = keras.Input((2,))
     x = layers.UpSampling2D((3, 2))(layers.Reshape((4, 6, 1))(layers.Dense(24)(z)))
     decoder = keras.Model(z, layers.Conv2D(1, 3, padding="same")(layers.Cropping2D(((0, 0), (1, 1)))(x)))
-    model, images = vae.VAE(encoder, decoder), np.random.default_rng(0).random((5, 12, 10, 1), np.float32)
-    explore(model, images, path=tmp_path / "latent.html")
-    with opened(browser, (tmp_path / "latent.html").as_uri()) as tab:
+    check_page(browser, vae.VAE(encoder, decoder), (12, 10, 1), tmp_path / "latent.html")
+
+
+def check_page(browser, model, shape, path):
+    """The page's networks compute what the model's compute, on noise."""
+    images = np.random.default_rng(0).random((5, *shape), np.float32)
+    points = np.random.default_rng(0).normal(size=(9, 2))
+    explore(model, images, path=path)
+    with opened(browser, path.as_uri()) as tab:
         codes = results(tab, "encode", vae.flatten(images))
         np.testing.assert_allclose(codes, np.hstack(model.encode(images)), atol=0.01)
-        points = np.random.default_rng(0).normal(size=(9, 2))
-        expected = model.decode(points).reshape(9, -1)
-        np.testing.assert_allclose(results(tab, "decode", points), expected, atol=0.01)
+        decoded = results(tab, "decode", points)
+        np.testing.assert_allclose(decoded, model.decode(points).reshape(9, -1), atol=0.01)
 
 
 def shared_layers():
@@ -129,14 +134,7 @@ def shared_layers():
 
 def test_a_layer_may_be_called_twice_and_a_network_be_part_of_a_larger_one(browser, tmp_path):
     keras.utils.set_random_seed(0)
-    model, images = vae.VAE(*shared_layers()), np.random.default_rng(0).random((5, 8, 6, 1), np.float32)
-    explore(model, images, path=tmp_path / "latent.html")
-    with opened(browser, (tmp_path / "latent.html").as_uri()) as tab:
-        codes = results(tab, "encode", vae.flatten(images))
-        np.testing.assert_allclose(codes, np.hstack(model.encode(images)), atol=0.01)
-        points = np.random.default_rng(0).normal(size=(9, 2))
-        expected = model.decode(points).reshape(9, -1)
-        np.testing.assert_allclose(results(tab, "decode", points), expected, atol=0.01)
+    check_page(browser, vae.VAE(*shared_layers()), (8, 6, 1), tmp_path / "latent.html")
 
 
 def with_layer(*layers, activation="silu"):

@@ -79,7 +79,8 @@ def explore(
     channels last.
 
     Args:
-        model: A trained `VAE`, latent_dim at most 32, of the layers and activations of `vae.builders`.
+        model: A trained `VAE`, latent_dim at most 32, of the layers and activations of `vae.builders`, and
+            of `Dropout` and `GaussianNoise`, which act in training alone.
         images: n test images, as `flatten` takes them.
         labels: One label an image, shape (n,), numbers or strings; None draws one colour.
         class_names: As in `plot_latent_space`.
