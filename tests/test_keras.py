@@ -109,13 +109,20 @@ def test_without_one_there_is_none():
 # Graphs of networks
 
 
-def test_the_origin_of_a_tensor_is_its_layer_and_which_output_it_is():
-    x = keras.Input((3,), name="image")
-    first, second = keras.layers.Dense(4, name="first"), keras.layers.Dense(5, name="second")
-    y = second(first(x))
-    assert _keras.origin(y) == (second, 0)
-    assert _keras.origin(second.input) == (first, 0)
-    assert _keras.origin(x)[0].name == "image"
+def test_the_origin_of_a_tensor_is_its_layer_which_output_it_is_and_of_what():
+    image = keras.Input((3,), name="image")
+    first, second = keras.layers.Dense(4, name="first"), keras.layers.Dense(4, name="second")
+    x = first(image)
+    y = second(x)
+    again = second(y)  # `second.input` would be x
+    for tensor, layer, before in ((x, first, image), (y, second, x), (again, second, y)):
+        operation, index, inputs = _keras.origin(tensor)
+        assert operation is layer
+        assert index == 0
+        assert len(inputs) == 1
+        assert inputs[0] is before
+    assert _keras.origin(image)[0].name == "image"
+    assert _keras.origin(image)[2] == []
     halves = keras.ops.split(y, [2], axis=1)
     assert [_keras.origin(half)[1] for half in halves] == [0, 1]
     assert _keras.origin(halves[0])[0] is _keras.origin(halves[1])[0]
