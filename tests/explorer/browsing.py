@@ -1,5 +1,6 @@
 """A page in a real browser: opened, read, and held to asking for nothing and complaining of nothing."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,12 @@ from contextlib import contextmanager
 import numpy as np
 
 PLANE = "#over"
+
+
+def data_of(content):
+    """What a page is told, from its text."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', content, re.S)
+    return json.loads(text)
 
 
 @contextmanager

@@ -1,10 +1,8 @@
-import json
-import re
 from types import SimpleNamespace
 
 import keras
 import pytest
-from explorer.browsing import opened
+from explorer.browsing import data_of, opened
 
 import vae
 from vae.explorer import explore
@@ -22,14 +20,14 @@ def made(digits, tmp_path_factory):
     autoencoder.fit(digits.x_train, epochs=3, verbose=0)
     path = tmp_path_factory.mktemp("page") / "latent plane.html"
     page = explore(model, digits.x_test, digits.y_test, autoencoder=autoencoder, path=path)
-    text = re.findall(r'id="data">(.*?)</script>', page.content, re.S)[0]
+    data = data_of(page.content)
     return SimpleNamespace(
         model=model,
         autoencoder=autoencoder,
         page=page,
         url=path.as_uri(),
-        data=json.loads(text),
-        start=json.loads(text)["start"],  # all images can be chosen, so that this is its index, too
+        data=data,
+        start=data["start"],  # all images can be chosen, so that this is its index, too
         x=digits.x_test,
         y=digits.y_test,
     )

@@ -1,12 +1,11 @@
 """Latent spaces of any size, and the arithmetic at a point of them, in a real browser."""
 
-import json
 import re
 
 import keras
 import numpy as np
 import pytest
-from explorer.browsing import PLANE, decoded, encoded, numbers, on_screen, opened, shown
+from explorer.browsing import PLANE, data_of, decoded, encoded, numbers, on_screen, opened, shown
 
 import vae
 from vae.explorer import explore
@@ -19,8 +18,7 @@ def written(tmp_path, latent_dim, labels=None, **options):
     model.encoder.get_layer("Z-Mean").kernel.assign(np.random.default_rng(1).normal(size=(8, latent_dim)))
     images = np.random.default_rng(0).integers(0, 256, (30, 6, 6), dtype=np.uint8)
     page = explore(model, images, labels, path=tmp_path / "latent.html", **options)
-    data = json.loads(re.findall(r'id="data">(.*?)</script>', page.content, re.S)[0])
-    return model, images, page.path.as_uri(), data["planes"][0]
+    return model, images, page.path.as_uri(), data_of(page.content)["planes"][0]
 
 
 @pytest.mark.parametrize("labels", [None, np.arange(30) % 3, np.array(["low", "high", "\u00e9"] * 10)])

@@ -2,13 +2,13 @@
 
 import base64
 import html
-import json
 import re
 import zlib
 
 import keras
 import numpy as np
 import pytest
+from explorer.browsing import data_of
 
 import vae
 from vae.builders import build_conv_decoder, build_conv_encoder
@@ -16,11 +16,6 @@ from vae.explorer import explore
 from vae.figures.shared import COLORS
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & {{data}} \u2028 \\u003c \"'"
-
-
-def data_of(content):
-    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', content, re.S)
-    return json.loads(text)
 
 
 def pixels_of(data):

@@ -23,8 +23,7 @@ _ACTIVATIONS = {name: getattr(keras.activations, name) for name in _NAMES} | {
     "clip_log_sigma": clip_log_sigma
 }
 _LEFT_OUT = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Dropout, keras.layers.GaussianNoise)
-_KINDS = ["Dense", "Conv2D", "UpSampling2D", "Cropping2D"]
-_LAYERS = {*_LEFT_OUT, *(getattr(keras.layers, kind) for kind in _KINDS)}
+_RUN = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.UpSampling2D, keras.layers.Cropping2D)
 _SIGMAS = 0.05  # of its own sigma, that half floats may move a z_mean
 _PIXEL = 0.01  # that they may move a pixel
 
@@ -107,7 +106,7 @@ def _is_known(layer: Layer, inputs: list[Tensor]) -> bool:
     """Tell whether the page can run a layer, with all of its settings."""
     activation = getattr(layer, "activation", keras.activations.linear)
     return (
-        type(layer) in _LAYERS
+        type(layer) in (*_RUN, *_LEFT_OUT)
         and getattr(layer, "data_format", "channels_last") == "channels_last"
         and getattr(layer, "interpolation", "nearest") == "nearest"
         and set(getattr(layer, "dilation_rate", [1])) == {1}

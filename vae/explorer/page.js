@@ -69,7 +69,7 @@ function normal() { // one draw from N(0, 1), by Box and Muller
 function sampleAgain() {
   state.noise = Array.from({ length: DRAWS }, () => state.z.map(normal));
   if (state.code.z_log_sigma) paintImage($("prior"), ...state.noise.map(() => decode(state.z.map(normal))));
-  resample();
+  later(resample, 0); // in place of one that waits
 }
 
 function resample() { // the noise stays, so that only the image changes what is seen
@@ -101,7 +101,7 @@ function useAxes(axes, move = false) {
     $(id).replaceChildren(...order.map((d) => new Option(`${axis}[${d}]`, d, false, d === axes[k])));
   $("sliders").replaceChildren(...order.filter((d) => !axes.includes(d)).map(slider));
   setSliders();
-  describe(state.plane);
+  describe();
   paintUnder();
   look(move);
 }
@@ -155,8 +155,8 @@ function tabulate(columns, lines) { // a row for each dimension
   $("lines").replaceChildren(...cells("li", lines));
 }
 
-function describe(plane) {
-  const parts = ["Each point is an image."], [a, b] = state.axes.map((d) => `${plane.axis}[${d}]`), others = plane.low.length - 2;
+function describe() {
+  const { plane } = state, parts = ["Each point is an image."], [a, b] = state.axes.map((d) => `${plane.axis}[${d}]`), others = plane.low.length - 2;
   if (others < 0) parts.push("The one dimension runs across; heights only spread the points.");
   if (others > 0) {
     parts.push(`The points are a projection on ${a} and ${b}, wherever they are along the other dimension${others > 1 ? "s" : ""}.`);
@@ -214,8 +214,8 @@ function onPointer(event) {
   const tapped = event.type === "pointerup" && pressed && Math.hypot(at[0] - pressed[0], at[1] - pressed[1]) < 8;
   if (!goesOn) pressed = null;
   if (tapped) choose(nearestInPlane(...point));
-  else if (!goesOn) moveTo(state.rest);
-  else moveInPlane(...point, pressed !== null);
+  else if (goesOn) moveInPlane(...point, pressed !== null);
+  else if (state.z !== state.rest) moveTo(state.rest);
 }
 
 // Starting
